@@ -1,0 +1,1 @@
+"""Pure domain: frozen dataclasses and functions over them. No clock, no randomness, no I/O."""

@@ -1,0 +1,241 @@
+"""Frozen dataclasses to JSON data and back, strictly, with the path of the field that is wrong.
+
+`to_data` leaves out fields that equal their default, so documents stay small and a field added
+later with a default reads old documents. `from_data` refuses unknown keys and wrong types.
+A union of dataclasses is told apart by each member's `KIND` class variable, written as `kind`.
+Encoders and decoders are built once per class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TypeVar, cast
+
+from fleet_core.errors import DecodeError
+
+T = TypeVar("T")
+Json = typing.Any  # a JSON value has no narrower static type than this
+_Encode = Callable[[typing.Any], Json]
+_Decode = Callable[[Json, str], typing.Any]
+_MISSING = dataclasses.MISSING
+
+
+def to_data(value: object) -> Json:
+    """The JSON data (dicts, lists, str, int, float, bool, None) of a dataclass instance."""
+    return _class_encoder(type(value))(value)
+
+
+def from_data(cls: type[T], data: Json, *, source: str = "", at: str = "") -> T:
+    """An instance of `cls` from JSON data.
+
+    Raises:
+        DecodeError: names `source` and the dotted path of the first field that is wrong.
+    """
+    try:
+        return cast(T, _decoder(cls)(data, at))
+    except DecodeError as error:
+        raise DecodeError(error.message, error.hint, source=source, field=error.field) from None
+
+
+@cache
+def _class_encoder(cls: type) -> _Encode:
+    hints = typing.get_type_hints(cls)
+    kind = getattr(cls, "KIND", None)
+    fields = []
+    for field in dataclasses.fields(cls):
+        default = field.default
+        if default is _MISSING and field.default_factory is not _MISSING:
+            default = field.default_factory()
+        fields.append((field.name, default, _encoder(hints[field.name])))
+
+    def encode(value: object) -> Json:
+        out: dict[str, Json] = {} if kind is None else {"kind": kind}
+        for name, default, inner in fields:
+            item = getattr(value, name)
+            if item is default or (default is not _MISSING and item == default):
+                continue
+            out[name] = item if inner is None else inner(item)
+        return out
+
+    return encode
+
+
+@cache
+def _encoder(hint: typing.Any) -> _Encode | None:
+    """An encoder for a type hint; None where the value is JSON already."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        members = [a for a in args if a is not type(None)]
+        inners = {_encoder(m) for m in members}
+        if inners == {None}:
+            return None
+        if all(dataclasses.is_dataclass(m) for m in members):
+            return lambda v: None if v is None else _class_encoder(type(v))(v)
+        if len(members) == 1:
+            single = cast(_Encode, inners.pop())
+            return lambda v: None if v is None else single(v)
+        raise TypeError(f"no encoder for {hint}")
+    if origin is tuple:
+        item = _encoder(args[0])
+        return list if item is None else lambda v: [item(x) for x in v]
+    if origin in (dict, Mapping):
+        inner = _encoder(args[1])
+        return dict if inner is None else lambda v: {k: inner(x) for k, x in v.items()}
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _class_encoder(hint)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return lambda v: v.value
+    return None
+
+
+@cache
+def _decoder(hint: typing.Any) -> _Decode:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is typing.Any:
+        return lambda v, at: v
+    if origin in (typing.Union, types.UnionType):
+        return _union_decoder(args)
+    if origin is tuple:
+        return _tuple_decoder(args[0])
+    if origin in (dict, Mapping):
+        return _mapping_decoder(args[1])
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _class_decoder(hint)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return _enum_decoder(hint)
+    if hint in (str, int, float, bool):
+        return _scalar_decoder(hint)
+    raise TypeError(f"no decoder for {hint}")
+
+
+def _scalar_decoder(hint: type) -> _Decode:
+    accepted: tuple[type, ...] = (int, float) if hint is float else (hint,)
+
+    def decode(value: Json, at: str) -> object:
+        if isinstance(value, accepted) and (hint is bool or not isinstance(value, bool)):
+            return float(value) if hint is float else value
+        raise _wrong(value, at, _SPOKEN[hint])
+
+    return decode
+
+
+def _enum_decoder(hint: type[enum.Enum]) -> _Decode:
+    allowed = ", ".join(str(member.value) for member in hint)
+
+    def decode(value: Json, at: str) -> enum.Enum:
+        try:
+            return hint(value)
+        except ValueError:
+            raise DecodeError(f"{value!r} is none of: {allowed}", field=at) from None
+
+    return decode
+
+
+def _tuple_decoder(item: typing.Any) -> _Decode:
+    inner = _decoder(item)
+
+    def decode(value: Json, at: str) -> tuple[object, ...]:
+        if not isinstance(value, list | tuple):
+            raise _wrong(value, at, "a list")
+        return tuple(inner(x, f"{at}[{i}]") for i, x in enumerate(value))
+
+    return decode
+
+
+def _mapping_decoder(item: typing.Any) -> _Decode:
+    inner = _decoder(item)
+
+    def decode(value: Json, at: str) -> dict[str, object]:
+        if not isinstance(value, dict):
+            raise _wrong(value, at, "a mapping")
+        out = {}
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise _wrong(key, at, "text as every key")
+            out[key] = inner(entry, _join(at, key))
+        return out
+
+    return decode
+
+
+def _union_decoder(args: tuple[typing.Any, ...]) -> _Decode:
+    members = [a for a in args if a is not type(None)]
+    optional = len(members) < len(args)
+    tagged = {m.KIND: _class_decoder(m) for m in members if hasattr(m, "KIND")}
+    single = _decoder(members[0]) if len(members) == 1 else None
+
+    def decode(value: Json, at: str) -> object:
+        if value is None and optional:
+            return None
+        if single is not None:
+            return single(value, at)
+        if not isinstance(value, dict) or value.get("kind") not in tagged:
+            raise DecodeError(f"kind is none of: {', '.join(sorted(tagged))}", field=at)
+        return tagged[value["kind"]](value, at)
+
+    if len(members) > 1 and len(tagged) != len(members):
+        scalars = tuple(m for m in members if m in _SPOKEN)
+        if len(scalars) != len(members):
+            raise TypeError(f"no decoder for a union of {members}")
+
+        def decode_scalar(value: Json, at: str) -> object:
+            if (value is None and optional) or isinstance(value, scalars):
+                return value
+            raise _wrong(value, at, " or ".join(_SPOKEN[s] for s in scalars))
+
+        return decode_scalar
+    return decode
+
+
+@cache
+def _class_decoder(cls: type) -> _Decode:
+    hints = typing.get_type_hints(cls)
+    kind = getattr(cls, "KIND", None)
+    decoders: dict[str, _Decode] = {}
+    required = []
+    for field in dataclasses.fields(cls):
+        decoders[field.name] = _decoder(hints[field.name])
+        if field.default is _MISSING and field.default_factory is _MISSING:
+            required.append(field.name)
+
+    def decode(value: Json, at: str) -> object:
+        if not isinstance(value, dict):
+            raise _wrong(value, at, "a mapping")
+        given = {}
+        for key, item in value.items():
+            inner = decoders.get(key)
+            if inner is None:
+                if key == "kind" and item == kind:
+                    continue
+                known = ", ".join(sorted(decoders))
+                raise DecodeError("unknown key", f"known keys: {known}", field=_join(at, str(key)))
+            given[key] = inner(item, _join(at, key))
+        for name in required:
+            if name not in given:
+                raise DecodeError("missing", field=_join(at, name))
+        return cls(**given)
+
+    return decode
+
+
+_SPOKEN: dict[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def _join(at: str, key: str) -> str:
+    return f"{at}.{key}" if at else key
+
+
+def _wrong(value: object, at: str, wanted: str) -> DecodeError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return DecodeError(f"should be {wanted}, is {shown}", field=at)

@@ -1,0 +1,134 @@
+"""Context packs: what a role is told about a task, and the ledger of what it was not told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fleet_core.domain.decision import Decision
+from fleet_core.domain.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PackRequest:
+    """What a pack is made from, besides the graph.
+
+    Attributes:
+        plan: the whole approved plan; concurrent tasks are named from it by title.
+        approved_ms: decisions of other plans count only if recorded before this.
+        phase: `design`, `build` or another; part of the scope.
+        budget: tokens the pack may take.
+    """
+
+    plan_id: str
+    plan: Plan
+    task_id: str
+    role: str
+    approved_ms: int
+    budget: int
+    phase: str = "build"
+
+
+class ItemKind(StrEnum):
+    """What an item of a pack is, in order of priority; the first three are anchors."""
+
+    TASK = "task"
+    ACCEPTANCE = "acceptance"
+    CONSTRAINTS = "constraints"
+    DEPENDENCY = "dependency decision"
+    AFFECTING = "affecting decision"
+    SIBLING = "role decision"
+    CONCURRENT = "concurrent task"
+    TIMELINE = "timeline"
+
+
+ANCHORS = (ItemKind.TASK, ItemKind.ACCEPTANCE, ItemKind.CONSTRAINTS)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One item that was considered: its size in tokens, and why it is in or out."""
+
+    item: str
+    kind: ItemKind
+    tokens: int
+    included: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPack:
+    """A pack, made once for a deliberation and never rebuilt.
+
+    Attributes:
+        text: what goes into the prompt, Markdown; stable prefix first.
+        revision: the story's graph revision it was made from.
+        tokens: what `text` takes, counted as `counted_by` says.
+        counted_by: the tokenizer's name, or `estimate`.
+        items: ids of included items, in order, e.g. `decision:{decision_id}`.
+    """
+
+    story: str
+    task_id: str
+    role: str
+    text: str
+    revision: int
+    budget: int
+    tokens: int
+    counted_by: str
+    ledger: tuple[LedgerEntry, ...] = ()
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Ids of the included items, in ledger order."""
+        return tuple(entry.item for entry in self.ledger if entry.included)
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourhoodQuery:
+    """The decisions that bear on a task.
+
+    Attributes:
+        ancestors: ids of the tasks it depends on within its plan, nearest first.
+        role: whose earlier decisions count as siblings.
+        before_ms: decisions from other plans count only if recorded before this.
+        limit: the most siblings, and the most timeline entries, to fetch.
+    """
+
+    story: str
+    plan_id: str
+    task_id: str
+    ancestors: tuple[str, ...]
+    role: str
+    before_ms: int
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """What the graph knows around a task; superseded decisions are left out.
+
+    Attributes:
+        revision: of the story, from the same snapshot as the rest.
+        ancestors: decisions of the queried ancestors of the same plan, in the query's order.
+        affecting: decisions from other plans of the story (recorded before `before_ms`) whose
+            `affects` names the task, newest first.
+        siblings: other decisions from other plans of the story, of the same role, newest first.
+        timeline: decisions from other plans of the story, whatever the role, newest first,
+            without those above.
+    """
+
+    revision: int
+    ancestors: tuple[Decision, ...] = ()
+    affecting: tuple[Decision, ...] = ()
+    siblings: tuple[Decision, ...] = ()
+    timeline: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """A plan as the graph keeps it: story, plan, tasks and their relations."""
+
+    plan_id: str
+    plan: Plan
+    approved_ms: int

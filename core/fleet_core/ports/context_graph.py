@@ -1,0 +1,46 @@
+"""ContextGraph: plans, tasks, decisions and evidence, and what lies around a task."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
+from fleet_core.domain.decision import Decision
+
+
+class ContextGraph(Protocol):
+    """Domain operations only; no query language crosses this port."""
+
+    @abstractmethod
+    async def record_plan(self, record: PlanRecord) -> int:
+        """Keep a plan with its story, tasks and DEPENDS_ON; idempotent by plan id.
+
+        Returns:
+            The story's revision; it rises in the same transaction as the write, and only then.
+        """
+
+    @abstractmethod
+    async def record_decision(self, decision: Decision, recorded_ms: int) -> int:
+        """Keep a decision with its evidence, dissent and AFFECTS; idempotent by decision id.
+
+        An earlier decision of the same plan and task is SUPERSEDED by it.
+
+        Returns:
+            The story's revision that holds it.
+        """
+
+    @abstractmethod
+    async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
+        """What bears on a task, from one snapshot; an unknown story gives revision 0 and nothing.
+
+        Two decisions recorded in the same millisecond are ordered by decision id.
+        """
+
+    @abstractmethod
+    async def decision(self, decision_id: str) -> Decision | None:
+        """A decision by id, superseded ones too."""
+
+    @abstractmethod
+    async def revision(self, story: str) -> int:
+        """The story's revision; 0 where nothing is known of it."""
