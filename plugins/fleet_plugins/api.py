@@ -105,3 +105,15 @@ class Adapter:
     extra: str = ""
     api_version: int = API_VERSION
     summary: str = ""
+
+
+class AdapterPlugin:
+    """The object an entry point names, where an author needs nothing but to return an adapter."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+
+    @hookimpl
+    def fleet_adapter(self) -> Adapter:
+        """The adapter behind this entry point."""
+        return self._adapter

@@ -6,5 +6,5 @@ from fleet_plugins.api import Adapter, hookspec
 
 
 @hookspec(firstresult=True)
-def fleet_adapter() -> Adapter | None:  # type: ignore[empty-body]  # a specification has no body
+def fleet_adapter() -> Adapter | None:
     """The adapter behind this entry point."""
