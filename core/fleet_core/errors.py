@@ -131,9 +131,16 @@ class CheckRefused(FleetError):
 
 
 class ModelError(FleetError):
-    """A model call failed."""
+    """A model call failed.
+
+    `prompt_tokens`, `answer_tokens` and `attempts` are what its attempts used; tokens are an
+    estimate where the server did not say.
+    """
 
     code = "model"
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    attempts: int = 0
 
 
 class ModelUnavailable(ModelError):

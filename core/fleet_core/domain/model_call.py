@@ -105,8 +105,9 @@ class Completion:
     Attributes:
         text: never empty.
         finish: `stop`, `length` or what else the server said.
-        prompt_tokens, answer_tokens: as the server reports them; where it does not, an
-            estimate, and `estimated` is true.
+        prompt_tokens, answer_tokens: over all attempts, as the server reports them; where it
+            does not, an estimate, and `estimated` is true.
+        attempts: calls it took, failed ones included.
     """
 
     text: str
@@ -114,6 +115,7 @@ class Completion:
     prompt_tokens: int
     answer_tokens: int
     estimated: bool = False
+    attempts: int = 1
 
 
 def estimate_tokens(text: str) -> int:
