@@ -1,0 +1,94 @@
+"""The context graph in memory."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
+from fleet_core.domain.decision import Decision
+from fleet_core.ports.context_graph import ContextGraph
+
+_Entry = tuple[int, str]  # recorded_ms, decision id: the order of decisions within a story
+
+
+@dataclass(slots=True)
+class _Story:
+    revision: int = 0
+    plans: dict[str, PlanRecord] = field(default_factory=dict)
+    current: dict[tuple[str, str], _Entry] = field(default_factory=dict)  # by plan and task
+    order: list[_Entry] = field(default_factory=list)
+
+
+class InMemoryContextGraph(ContextGraph):
+    """Keeps stories as long as the object lives; a write is one step of the event loop."""
+
+    def __init__(self) -> None:
+        self._stories: dict[str, _Story] = defaultdict(_Story)
+        self._decisions: dict[str, Decision] = {}
+
+    async def record_plan(self, record: PlanRecord) -> int:
+        """Keep a plan; see the port."""
+        story = self._stories[record.plan.story]
+        if record.plan_id not in story.plans:
+            story.plans[record.plan_id] = record
+            story.revision += 1
+        return story.revision
+
+    async def record_decision(self, decision: Decision, recorded_ms: int) -> int:
+        """Keep a decision; see the port."""
+        story = self._stories[decision.story]
+        if decision.decision_id in self._decisions:
+            return story.revision
+        self._decisions[decision.decision_id] = decision
+        place = (decision.plan_id, decision.task_id)
+        earlier = story.current.get(place)
+        if earlier is not None:
+            story.order.remove(earlier)
+        entry = (recorded_ms, decision.decision_id)
+        story.current[place] = entry
+        insort(story.order, entry)
+        story.revision += 1
+        return story.revision
+
+    async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
+        """What bears on a task; see the port."""
+        story = self._stories.get(query.story)
+        if story is None:
+            return Neighbourhood(0)
+        ancestors = [
+            self._decisions[story.current[query.plan_id, task][1]]
+            for task in query.ancestors
+            if (query.plan_id, task) in story.current
+        ]
+        others = list(self._others(story, query))
+        affecting = [d for d in others if query.task_id in d.affects]
+        taken = {d.decision_id for d in affecting}
+        siblings = _some(
+            (d for d in others if d.role == query.role and d.decision_id not in taken), query.limit
+        )
+        taken |= {d.decision_id for d in siblings}
+        timeline = _some((d for d in others if d.decision_id not in taken), query.limit)
+        return Neighbourhood(story.revision, tuple(ancestors), tuple(affecting), siblings, timeline)
+
+    async def decision(self, decision_id: str) -> Decision | None:
+        """A decision by id."""
+        return self._decisions.get(decision_id)
+
+    async def revision(self, story: str) -> int:
+        """The story's revision; 0 where nothing is known of it."""
+        known = self._stories.get(story)
+        return known.revision if known else 0
+
+    def _others(self, story: _Story, query: NeighbourhoodQuery) -> Iterator[Decision]:
+        for recorded_ms, decision_id in reversed(story.order):
+            decision = self._decisions[decision_id]
+            if recorded_ms < query.before_ms and decision.plan_id != query.plan_id:
+                yield decision
+
+
+def _some(decisions: Iterable[Decision], limit: int) -> tuple[Decision, ...]:
+    return tuple(islice(decisions, limit))
