@@ -25,9 +25,10 @@ _Decode = Callable[[Json, str], typing.Any]
 _MISSING = dataclasses.MISSING
 
 
-def to_data(value: object) -> Json:
+def to_data(value: typing.Any) -> Json:
     """The JSON data (dicts, lists, str, int, float, bool, None) of a dataclass instance."""
-    return _class_encoder(type(value))(value)
+    cls: typing.Any = type(value)
+    return cast(Json, _class_encoder(cls)(value))
 
 
 def from_data(cls: type[T], data: Json, *, source: str = "", at: str = "") -> T:
@@ -37,13 +38,14 @@ def from_data(cls: type[T], data: Json, *, source: str = "", at: str = "") -> T:
         DecodeError: names `source` and the dotted path of the first field that is wrong.
     """
     try:
-        return cast(T, _decoder(cls)(data, at))
+        hint: typing.Any = cls
+        return cast(T, _decoder(hint)(data, at))
     except DecodeError as error:
         raise DecodeError(error.message, error.hint, source=source, field=error.field) from None
 
 
 @cache
-def _class_encoder(cls: type) -> _Encode:
+def _class_encoder(cls: typing.Any) -> _Encode:
     hints = typing.get_type_hints(cls)
     kind = getattr(cls, "KIND", None)
     fields = []
@@ -75,7 +77,7 @@ def _encoder(hint: typing.Any) -> _Encode | None:
         if inners == {None}:
             return None
         if all(dataclasses.is_dataclass(m) for m in members):
-            return lambda v: None if v is None else _class_encoder(type(v))(v)
+            return lambda v: None if v is None else to_data(v)
         if len(members) == 1:
             single = cast(_Encode, inners.pop())
             return lambda v: None if v is None else single(v)
@@ -97,7 +99,7 @@ def _encoder(hint: typing.Any) -> _Encode | None:
 def _decoder(hint: typing.Any) -> _Decode:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is typing.Any:
-        return lambda v, at: v
+        return _as_it_is
     if origin in (typing.Union, types.UnionType):
         return _union_decoder(args)
     if origin is tuple:
@@ -113,12 +115,16 @@ def _decoder(hint: typing.Any) -> _Decode:
     raise TypeError(f"no decoder for {hint}")
 
 
-def _scalar_decoder(hint: type) -> _Decode:
-    accepted: tuple[type, ...] = (int, float) if hint is float else (hint,)
+def _as_it_is(value: Json, _at: str) -> Json:
+    return value
+
+
+def _scalar_decoder(hint: typing.Any) -> _Decode:
+    accepted: tuple[typing.Any, ...] = (int, float) if hint is float else (hint,)
 
     def decode(value: Json, at: str) -> object:
         if isinstance(value, accepted) and (hint is bool or not isinstance(value, bool)):
-            return float(value) if hint is float else value
+            return hint(value) if hint is float else value
         raise _wrong(value, at, _SPOKEN[hint])
 
     return decode
@@ -193,7 +199,7 @@ def _union_decoder(args: tuple[typing.Any, ...]) -> _Decode:
 
 
 @cache
-def _class_decoder(cls: type) -> _Decode:
+def _class_decoder(cls: typing.Any) -> _Decode:
     hints = typing.get_type_hints(cls)
     kind = getattr(cls, "KIND", None)
     decoders: dict[str, _Decode] = {}

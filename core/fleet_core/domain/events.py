@@ -99,10 +99,10 @@ def stream_of(subject: str) -> Stream:
 def matches(pattern: str, subject: str) -> bool:
     """NATS subject matching: `*` stands for one token, a final `>` for one or more."""
     wanted, given = pattern.split("."), subject.split(".")
-    for index, token in enumerate(wanted):
-        if token == ">":
+    for index, part in enumerate(wanted):
+        if part == ">":
             return len(given) > index
-        if index >= len(given) or token not in ("*", given[index]):
+        if index >= len(given) or part not in ("*", given[index]):
             return False
     return len(wanted) == len(given)
 

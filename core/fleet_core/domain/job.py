@@ -64,7 +64,7 @@ class JobKey:
     """Where a job stands in its deliberation; unique within it.
 
     Attributes:
-        round: from 1.
+        round: from 1; `check` steps count for themselves.
         step: `propose`, `check`, `critique`, `revise`, `judge` or a protocol's own.
         agent: the agent's seat number.
         sample: from 0; counts an agent's jobs within one step.

@@ -1,0 +1,202 @@
+"""Building a context pack: which items are considered, and which of them the budget takes.
+
+Anchors (task, acceptance, constraints) are never dropped. The others follow by priority: decisions
+of the tasks it depends on (nearest first), decisions that affect it, decisions of the role, tasks
+that run beside it (by title only, so that timing never changes a prompt), the timeline. An item
+that does not fit whole is tried in its brief form, then left out; the ledger says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fleet_core.domain.context import (
+    ANCHORS,
+    ContextPack,
+    ItemKind,
+    LedgerEntry,
+    Neighbourhood,
+    NeighbourhoodQuery,
+    PackRequest,
+)
+from fleet_core.domain.decision import Decision
+from fleet_core.errors import InputError
+
+_HEADINGS = {
+    ItemKind.DEPENDENCY: "## Decisions this task builds on",
+    ItemKind.AFFECTING: "## Decisions that affect this task",
+    ItemKind.SIBLING: "## Earlier decisions of your role",
+    ItemKind.CONCURRENT: "## Other tasks of this plan",
+    ItemKind.TIMELINE: "## Earlier in this story",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something a pack may hold: `texts` are its forms, the whole one first."""
+
+    item: str
+    kind: ItemKind
+    texts: tuple[str, ...]
+
+
+def query_of(request: PackRequest) -> NeighbourhoodQuery:
+    """What to ask of the graph for a request."""
+    ancestors = tuple(task.task_id for _, task in request.plan.ancestors(request.task_id))
+    return NeighbourhoodQuery(
+        request.plan.story,
+        request.plan_id,
+        request.task_id,
+        ancestors,
+        request.role,
+        request.approved_ms,
+    )
+
+
+def considered(request: PackRequest, around: Neighbourhood) -> list[Item]:
+    """Every item that bears on the task, in order of priority; a decision appears once."""
+    task = request.plan.task(request.task_id)
+    story = f"# Story: {request.plan.title or request.plan.story}"
+    about = [story, request.plan.description, f"# Task {task.task_id}: {task.title}"]
+    items = [
+        Item(
+            f"task:{task.task_id}",
+            ItemKind.TASK,
+            (_joined([*about, task.description]),),
+        )
+    ]
+    if task.acceptance:
+        text = _listed("## Acceptance criteria", task.acceptance)
+        items.append(Item(f"acceptance:{task.task_id}", ItemKind.ACCEPTANCE, (text,)))
+    if task.constraints:
+        text = _listed("## Constraints", task.constraints)
+        items.append(Item(f"constraints:{task.task_id}", ItemKind.CONSTRAINTS, (text,)))
+    seen: set[str] = set()
+    for kind, decisions in (
+        (ItemKind.DEPENDENCY, around.ancestors),
+        (ItemKind.AFFECTING, around.affecting),
+        (ItemKind.SIBLING, around.siblings),
+    ):
+        items += [_decision(kind, d) for d in decisions if not _again(seen, d)]
+    ancestors = {t.task_id for _, t in request.plan.ancestors(request.task_id)}
+    items += [
+        Item(f"task:{t.task_id}", ItemKind.CONCURRENT, (f"- {t.task_id}: {t.title}",))
+        for t in request.plan.tasks
+        if t.task_id != task.task_id and t.task_id not in ancestors
+    ]
+    items += [
+        Item(f"decision:{d.decision_id}", ItemKind.TIMELINE, (f"- {d.task_id}: {d.title}",))
+        for d in around.timeline
+        if not _again(seen, d)
+    ]
+    return items
+
+
+def fill(
+    request: PackRequest,
+    items: Sequence[Item],
+    revision: int,
+    tokens: Callable[[str], int],
+    counted_by: str,
+) -> ContextPack:
+    """The pack that the budget takes.
+
+    Args:
+        request: what was asked for.
+        items: from `considered`.
+        revision: the graph revision they were read at.
+        tokens: the size of a text; joining texts with a blank line may not cost more than one
+            token for each join and heading counted apart.
+        counted_by: the tokenizer's name.
+
+    Raises:
+        InputError: the anchors alone do not fit; both numbers are in the message.
+    """
+    held: list[tuple[Item, str]] = []
+    ledger: list[LedgerEntry] = []
+    used = 0
+    anchored = sum(tokens(item.texts[0]) + 1 for item in items if item.kind in ANCHORS)
+    if anchored > request.budget:
+        raise InputError(
+            f"the anchors of task {request.task_id!r} take {anchored} tokens, "
+            f"the budget is {request.budget}",
+            "raise the pack's budget or shorten the task",
+            field="budget",
+        )
+    headed: set[ItemKind] = set()
+    for item in items:
+        heading = _HEADINGS.get(item.kind, "") if item.kind not in headed else ""
+        extra = tokens(heading) + 1 if heading else 0
+        sizes = [tokens(text) + 1 + extra for text in item.texts]
+        fits = next((i for i, size in enumerate(sizes) if used + size <= request.budget), None)
+        if fits is None:
+            left = request.budget - used
+            reason = f"does not fit: {sizes[-1]} tokens, {left} left"
+            ledger.append(
+                LedgerEntry(item.item, item.kind, sizes[0], included=False, reason=reason)
+            )
+            continue
+        reason = "anchor" if item.kind in ANCHORS else "by priority"
+        if fits:
+            reason = f"shortened: whole it takes {sizes[0]} tokens"
+        ledger.append(LedgerEntry(item.item, item.kind, sizes[fits], included=True, reason=reason))
+        held.append((item, item.texts[fits]))
+        headed.add(item.kind)
+        used += sizes[fits]
+    text = _text(held)
+    task = request.plan.task(request.task_id)
+    return ContextPack(
+        request.plan.story,
+        task.task_id,
+        request.role,
+        text,
+        revision,
+        request.budget,
+        tokens(text),
+        counted_by,
+        tuple(ledger),
+    )
+
+
+def texts_of(items: Sequence[Item]) -> list[str]:
+    """Every text that `fill` will ask the size of, but the whole; to be counted in one batch."""
+    return [*dict.fromkeys([*(t for i in items for t in i.texts), *_HEADINGS.values()])]
+
+
+def _text(held: Sequence[tuple[Item, str]]) -> str:
+    parts: list[str] = []
+    last: ItemKind | None = None
+    for item, text in held:
+        heading = _HEADINGS.get(item.kind, "")
+        if heading and item.kind is not last:
+            parts.append(heading)
+        listed = item.kind in (ItemKind.CONCURRENT, ItemKind.TIMELINE)
+        if listed and item.kind is last:
+            parts[-1] = f"{parts[-1]}\n{text}"
+        else:
+            parts.append(text)
+        last = item.kind
+    return "\n\n".join(parts) + "\n"
+
+
+def _decision(kind: ItemKind, decision: Decision) -> Item:
+    head = f"### {decision.task_id}: {decision.title} ({decision.standing.value})"
+    brief = _joined([head, decision.rationale])
+    whole = _joined([brief, decision.text])
+    forms = (whole, brief, head) if decision.rationale else (whole, head)
+    return Item(f"decision:{decision.decision_id}", kind, forms)
+
+
+def _again(seen: set[str], decision: Decision) -> bool:
+    again = decision.decision_id in seen
+    seen.add(decision.decision_id)
+    return again
+
+
+def _listed(heading: str, entries: Sequence[str]) -> str:
+    return "\n".join([heading, *(f"- {entry}" for entry in entries)])
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part.strip())
