@@ -146,7 +146,7 @@ def failing(error: Exception) -> Factory:
     async def opening(settings: Settings, ctx: FactoryContext) -> AsyncIterator[object]:
         if error:
             raise error
-        yield
+        yield None
 
     return opening
 

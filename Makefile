@@ -1,0 +1,62 @@
+# Every target sets up what it needs in $(VENV); a second call finds it there.
+# PYTHON=/path/to/python3.12 chooses the interpreter; the newest of 3.13, 3.12, 3.11 is the default.
+VENV ?= .venv
+PYTHON ?=
+PLAN ?= code
+PROFILE ?= embedded
+BENCH ?= overhead
+ARGS ?=
+
+export VENV PYTHON
+export UV_PYTHON_DOWNLOADS = never
+bin = $(VENV)/bin
+folders = core plugins adapters bootstraps features
+python_files = $(folders) .ci
+
+.PHONY: help setup sandbox run test lint check features bench lock format clean
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@echo "usage: make COMMAND"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv what requirements.lock and pyproject.toml say
+	@sh .ci/setup
+
+sandbox: ## see whether proposals' code can be run here (bubblewrap); install it where allowed
+	@sh .ci/sandbox
+
+run: setup sandbox ## deliberate over a built-in plan, with a language model on this machine
+	$(bin)/fleet run $(PLAN) --profile embedded $(ARGS)
+
+test: setup sandbox ## every test, and those of core and plugins on each other Python found
+	@sh .ci/test $(ARGS)
+
+lint: setup ## style, types, import contracts, spelling, lock
+	$(bin)/ruff check $(python_files)
+	$(bin)/ruff format --check $(python_files)
+	@for folder in $(folders); do echo "mypy $$folder"; $(bin)/mypy $$folder || exit 1; done
+	MYPYPATH=plugins/example $(bin)/mypy plugins/example
+	$(bin)/mypy .ci/*.py
+	$(bin)/lint-imports
+	$(bin)/codespell
+	$(bin)/python .ci/lock.py check
+
+check: lint test ## lint, then test
+
+features: setup sandbox ## run the Gherkin features: make features PROFILE=embedded|scripted
+	$(bin)/pytest features/fleet_features --profile $(PROFILE) $(ARGS)
+
+bench: setup ## measure beside a bare driver: make bench BENCH=overhead
+	$(bin)/python -m fleet_features.bench $(BENCH) $(ARGS)
+
+lock: setup ## resolve requirements.lock anew
+	$(bin)/python .ci/lock.py write
+
+format: setup ## let ruff format and mend what it can
+	$(bin)/ruff format $(python_files)
+	$(bin)/ruff check --fix $(python_files)
+
+clean: ## remove what these commands made, but not .fleet (its runs and models)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(folders) -name __pycache__ -type d -prune -exec rm -rf {} +
