@@ -1,0 +1,1 @@
+"""A model that answers from a script, called directly or over HTTP."""
