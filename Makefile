@@ -36,7 +36,6 @@ lint: setup ## style, types, import contracts, spelling, lock
 	$(bin)/ruff check $(python_files)
 	$(bin)/ruff format --check $(python_files)
 	@for folder in $(folders); do echo "mypy $$folder"; $(bin)/mypy $$folder || exit 1; done
-	MYPYPATH=plugins/example $(bin)/mypy plugins/example
 	$(bin)/mypy .ci/*.py
 	$(bin)/lint-imports
 	$(bin)/codespell
