@@ -8,7 +8,7 @@ that does not fit whole is tried in its brief form, then left out; the ledger sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleet_core.domain.context import (
@@ -97,7 +97,7 @@ def fill(
     request: PackRequest,
     items: Sequence[Item],
     revision: int,
-    tokens: Callable[[str], int],
+    sizes: Mapping[str, int],
     counted_by: str,
 ) -> ContextPack:
     """The pack that the budget takes.
@@ -106,8 +106,8 @@ def fill(
         request: what was asked for.
         items: from `considered`.
         revision: the graph revision they were read at.
-        tokens: the size of a text; joining texts with a blank line may not cost more than one
-            token for each join and heading counted apart.
+        sizes: tokens by text, for all of `texts_of(items)`; where the whole pack's text is among
+            them the pack gives that size, otherwise the sum with one token for each join.
         counted_by: the tokenizer's name.
 
     Raises:
@@ -116,7 +116,7 @@ def fill(
     held: list[tuple[Item, str]] = []
     ledger: list[LedgerEntry] = []
     used = 0
-    anchored = sum(tokens(item.texts[0]) + 1 for item in items if item.kind in ANCHORS)
+    anchored = sum(sizes[item.texts[0]] + 1 for item in items if item.kind in ANCHORS)
     if anchored > request.budget:
         raise InputError(
             f"the anchors of task {request.task_id!r} take {anchored} tokens, "
@@ -127,23 +127,20 @@ def fill(
     headed: set[ItemKind] = set()
     for item in items:
         heading = _HEADINGS.get(item.kind, "") if item.kind not in headed else ""
-        extra = tokens(heading) + 1 if heading else 0
-        sizes = [tokens(text) + 1 + extra for text in item.texts]
-        fits = next((i for i, size in enumerate(sizes) if used + size <= request.budget), None)
+        extra = sizes[heading] + 1 if heading else 0
+        takes = [sizes[text] + 1 + extra for text in item.texts]
+        fits = next((i for i, size in enumerate(takes) if used + size <= request.budget), None)
         if fits is None:
-            left = request.budget - used
-            reason = f"does not fit: {sizes[-1]} tokens, {left} left"
-            ledger.append(
-                LedgerEntry(item.item, item.kind, sizes[0], included=False, reason=reason)
-            )
+            reason = f"does not fit: {takes[-1]} tokens, {request.budget - used} left"
+            ledger.append(LedgerEntry(item.item, item.kind, takes[0], False, reason))
             continue
         reason = "anchor" if item.kind in ANCHORS else "by priority"
         if fits:
-            reason = f"shortened: whole it takes {sizes[0]} tokens"
-        ledger.append(LedgerEntry(item.item, item.kind, sizes[fits], included=True, reason=reason))
+            reason = f"shortened: whole it takes {takes[0]} tokens"
+        ledger.append(LedgerEntry(item.item, item.kind, takes[fits], True, reason))
         held.append((item, item.texts[fits]))
         headed.add(item.kind)
-        used += sizes[fits]
+        used += takes[fits]
     text = _text(held)
     task = request.plan.task(request.task_id)
     return ContextPack(
@@ -153,7 +150,7 @@ def fill(
         text,
         revision,
         request.budget,
-        tokens(text),
+        sizes.get(text, used),
         counted_by,
         tuple(ledger),
     )

@@ -138,7 +138,7 @@ def _result(state: Deliberation, given: ResultArrived, strategy: Strategy) -> _T
     if settled.phase is Phase.PROVISIONAL:
         return turn if settled.outstanding else _finalize(turn, given.now_ms, strategy)
     step = settled.open_step
-    if step is None or not step.all_ended:
+    if step is None or not (step.all_ended or _quorate(settled, step, given.now_ms)):
         return turn
     return _advance(_Turn(_close(settled, given.now_ms)), given.now_ms, strategy)
 
@@ -178,11 +178,14 @@ def _due(state: Deliberation, now_ms: int, strategy: Strategy) -> _Turn | None:
     if now_ms >= state.lease.deadline_ms:
         return _out_of_time(state, now_ms, strategy)
     step = state.open_step
-    if step is None or now_ms < step.deadline_ms:
-        return None
-    if step.answered <= state.protocol.quorum * len(step.jobs):
+    if step is None or not _quorate(state, step, now_ms):
         return None
     return _advance(_Turn(_close(state, now_ms)), now_ms, strategy)
+
+
+def _quorate(state: Deliberation, step: Step, now_ms: int) -> bool:
+    """Whether a step's deadline has come and more than the quorum has answered."""
+    return now_ms >= step.deadline_ms and step.answered > state.protocol.quorum * len(step.jobs)
 
 
 def _out_of_time(state: Deliberation, now_ms: int, strategy: Strategy) -> _Turn:

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from fleet_core.domain.context import ContextPack, PackRequest
 from fleet_core.domain.decision import Decision
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeReport:
-    """What a role asked to see in a phase against its policy; both empty means allowed."""
-
-    missing: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
 
 
 class Hydrator(Protocol):
@@ -37,12 +27,4 @@ class Hydrator(Protocol):
 
         Returns:
             The story's revision that holds it.
-        """
-
-    @abstractmethod
-    async def validate_scope(self, role: str, phase: str, scopes: Sequence[str]) -> ScopeReport:
-        """Which scopes the role lacks or asks beyond its policy in that phase.
-
-        Raises:
-            NotFound: unknown role or phase.
         """

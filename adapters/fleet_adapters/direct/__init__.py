@@ -1,0 +1,1 @@
+"""The `direct` executor and hydrator: the use cases themselves, in this process."""

@@ -1,0 +1,1 @@
+"""The `local` runner: jobs run in this process."""

@@ -1,0 +1,1 @@
+"""The three use cases, Deliberate, Execute and Hydrate, and what carries them."""

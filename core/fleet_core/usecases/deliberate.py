@@ -1,0 +1,389 @@
+"""Deliberate: takes deliberations from input to input, and carries out what they call for.
+
+Inputs of one deliberation that are waiting are reduced together and saved by one compare-and-set.
+Whoever loses it has had no effect and reduces again. Any number of orchestrators share the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from fleet_core.domain.codec import from_data
+from fleet_core.domain.commands import CancelJobs, Command, GetPack, SubmitJobs
+from fleet_core.domain.deliberation import FINAL, Deliberation, deliberation_id
+from fleet_core.domain.events import RESULTS, Event
+from fleet_core.domain.inputs import (
+    Cancel,
+    Due,
+    Extend,
+    Input,
+    PackReady,
+    PackRefused,
+    ResultArrived,
+    Start,
+)
+from fleet_core.domain.job import AgentJob, AgentResult, Failure
+from fleet_core.domain.reducer import Strategy, reduce
+from fleet_core.errors import Conflict, FleetError, InputError, NotFound
+from fleet_core.ports.event_bus import Delivery, Subscription
+from fleet_core.ports.executor import Executor
+from fleet_core.ports.hydrator import Hydrator
+from fleet_core.ports.state_store import Delete
+from fleet_core.usecases import keys, saved
+from fleet_core.usecases.consume import give_back
+from fleet_core.usecases.documents import load
+from fleet_core.usecases.pack_requests import PackRequests
+from fleet_core.usecases.payload import opened
+from fleet_core.usecases.saved import Saved
+from fleet_core.usecases.stores import Stores
+
+_log = logging.getLogger("fleet.deliberate")
+SUBSCRIPTION = Subscription("deliberate", (f"{RESULTS}.>",), max_in_flight=1024)
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliberateSettings:
+    """How deliberations are driven.
+
+    Attributes:
+        sweep_ms: between two looks at the open deadlines.
+        again_ms: a running deliberation's jobs without result are submitted again after so long.
+    """
+
+    sweep_ms: int = 250
+    again_ms: int = 60_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An input in the inbox, and who waits for it; without one: resume what is saved."""
+
+    given: Input | None = None
+    delivery: Delivery | None = None
+    done: asyncio.Future[Deliberation] | None = None
+
+
+class Deliberate:
+    """The use case; open it with `running`.
+
+    Args:
+        stores: bus, state, blobs, clock.
+        executor: takes the jobs.
+        hydrator: gives the context packs.
+        strategies: by protocol name.
+        settings: how often to look.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        executor: Executor,
+        hydrator: Hydrator,
+        strategies: Mapping[str, Strategy],
+        settings: DeliberateSettings,
+    ) -> None:
+        self._stores = stores
+        self._state = stores.state
+        self._bus = stores.bus
+        self._clock = stores.clock
+        self._executor = executor
+        self._hydrator = hydrator
+        self._requests = PackRequests(stores.state)
+        self._strategies = strategies
+        self._settings = settings
+        self._open: dict[str, Saved] = {}
+        self._owing: set[str] = set()
+        self._packing: set[str] = set()
+        self._inbox: dict[str, list[_Waiting]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Deliberate]:
+        """Consume results and sweep deadlines while held; what was left unfinished goes on."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            owned = [tasks.create_task(self._recover()), tasks.create_task(self._consume())]
+            owned.append(tasks.create_task(self._sweep()))
+            try:
+                yield self
+            finally:
+                self._tasks = None
+                for task in owned:
+                    task.cancel()
+
+    @property
+    def protocols(self) -> frozenset[str]:
+        """Names of the protocols that deliberations can follow."""
+        return frozenset(self._strategies)
+
+    async def start(self, start: Start) -> Deliberation:
+        """Put a task to its council; the same start again goes on with what there is."""
+        identity = deliberation_id(
+            start.plan_id, start.task, start.council, start.protocol, start.attempt
+        )
+        return await self._reduced(identity, start)
+
+    async def cancel(self, identity: str, reason: str) -> Deliberation:
+        """End a deliberation; one that has ended stays as it is. NotFound where there is none."""
+        return await self._reduced(identity, Cancel(self._clock(), reason))
+
+    async def extend(
+        self, identity: str, *, tokens: int = 0, micro_usd: int = 0, deadline_ms: int = 0
+    ) -> Deliberation:
+        """Raise a deliberation's lease. NotFound where there is none."""
+        return await self._reduced(identity, Extend(self._clock(), tokens, micro_usd, deadline_ms))
+
+    async def get(self, identity: str) -> Deliberation:
+        """The state now. NotFound where there is none."""
+        return (await self._load(identity)).state
+
+    async def _reduced(self, identity: str, given: Input) -> Deliberation:
+        done: asyncio.Future[Deliberation] = asyncio.get_running_loop().create_future()
+        self._offer(identity, _Waiting(given, done=done))
+        return await done
+
+    def _offer(self, identity: str, waiting: _Waiting) -> None:
+        """Put an input into the deliberation's inbox; one task at a time works through it."""
+        queue = self._inbox.get(identity)
+        if queue is not None:
+            queue.append(waiting)
+            return
+        if self._tasks is None:
+            if waiting.done is not None:
+                waiting.done.set_exception(FleetError("Deliberate is not running"))
+            return
+        self._inbox[identity] = [waiting]
+        self._tasks.create_task(self._work(identity))
+
+    async def _work(self, identity: str) -> None:
+        while batch := self._inbox[identity]:
+            self._inbox[identity] = []
+            try:
+                given = [w.given for w in batch if w.given is not None]
+                state = await self._apply(identity, given)
+                if len(given) < len(batch):
+                    await self._resume(identity)
+            except Exception as error:  # noqa: BLE001 -- settled with whoever waits, below
+                await self._refuse(identity, batch, error)
+                continue
+            for waiting in batch:
+                if waiting.delivery is not None:
+                    await waiting.delivery.ack()
+                if waiting.done is not None and not waiting.done.done():
+                    waiting.done.set_result(state)
+        del self._inbox[identity]
+
+    async def _refuse(self, identity: str, batch: Sequence[_Waiting], error: Exception) -> None:
+        """Nothing is acknowledged whose effect is not stored."""
+        if not isinstance(error, FleetError):
+            _log.error("deliberation %s", identity, exc_info=error)
+        for waiting in batch:
+            if waiting.done is not None and not waiting.done.done():
+                waiting.done.set_exception(error)
+            if waiting.delivery is not None:
+                await give_back(self._bus, waiting.delivery, error, self._clock)
+
+    async def _apply(self, identity: str, inputs: Sequence[Input]) -> Deliberation:
+        """Reduce, save, and only then carry out."""
+        while True:
+            before = await self._find(identity)
+            state = before.state if before is not None else None
+            commands: list[Command] = []
+            for given in inputs:
+                if state is None and not isinstance(given, Start):
+                    raise NotFound(f"there is no deliberation {identity}")
+                reduction = reduce(state, given, self._strategy(state, given))
+                state = reduction.state
+                commands += reduction.commands
+            if state is None:
+                raise NotFound(f"there is no deliberation {identity}")
+            if before is not None and state is before.state:
+                if identity in self._owing:
+                    await self._resume(identity)
+                return state
+            try:
+                after = await self._save(before, state, commands)
+            except Conflict:
+                self._open.pop(identity, None)
+                continue
+            self._owing.add(identity)
+            await self._carry_out(after, commands)
+            self._owing.discard(identity)
+            return state
+
+    def _strategy(self, state: Deliberation | None, given: Input) -> Strategy:
+        name = given.protocol.name if isinstance(given, Start) else ""
+        if state is not None:
+            name = state.protocol.name
+        try:
+            return self._strategies[name]
+        except KeyError:
+            known = ", ".join(sorted(self._strategies))
+            raise InputError(
+                f"there is no protocol {name!r}", f"known protocols: {known}", field="protocol"
+            ) from None
+
+    async def _save(
+        self, before: Saved | None, state: Deliberation, commands: Sequence[Command]
+    ) -> Saved:
+        wanted = saved.next_due(state, self._clock(), self._settings.again_ms)
+        armed = before.due_ms if before is not None else 0
+        unpublished = before.unpublished if before is not None else ()
+        after = Saved(
+            state,
+            (before.version if before is not None else 0) + 1,
+            (*unpublished, *saved.events_of(commands)),
+            min(wanted, armed) if armed else wanted,
+        )
+        await self._state.commit(saved.writes(before, after, commands))
+        self._open[state.deliberation_id] = after
+        return after
+
+    async def _carry_out(self, after: Saved, commands: Sequence[Command]) -> None:
+        """Do what a saved state calls for; again after a failure, since each is idempotent."""
+        state = after.state
+        identity = state.deliberation_id
+        for command in commands:
+            if isinstance(command, SubmitJobs):
+                await self._executor.submit(command.jobs)
+        if after.unpublished:
+            await self._bus.publish(after.unpublished)
+            self._open[identity] = replace(after, unpublished=())
+        for command in commands:
+            if isinstance(command, CancelJobs):
+                await self._executor.cancel(identity, command.job_ids)
+            elif isinstance(command, GetPack):
+                self._fetch_pack(state)
+        if state.phase in FINAL:
+            self._open.pop(identity, None)
+            await self._state.commit([Delete(keys.due(after.due_ms, identity))])
+
+    def _fetch_pack(self, state: Deliberation) -> None:
+        if self._tasks is not None and state.deliberation_id not in self._packing:
+            self._packing.add(state.deliberation_id)
+            self._tasks.create_task(self._pack(state))
+
+    async def _pack(self, state: Deliberation) -> None:
+        """Ask for the pack until it is there, it is refused, or the deadline has come."""
+        identity = state.deliberation_id
+        delay = _FIRST_DELAY
+        try:
+            while self._clock() < state.lease.deadline_ms:
+                try:
+                    pack = await self._hydrator.pack(await self._requests.of(state))
+                except FleetError as error:
+                    if not error.retryable:
+                        failure = Failure(error.code, str(error))
+                        self._offer(identity, _Waiting(PackRefused(self._clock(), failure)))
+                        return
+                    _log.warning("deliberation %s has no pack yet: %s", identity, error)
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, _LONGEST_DELAY)
+                else:
+                    self._offer(identity, _Waiting(PackReady(self._clock(), pack)))
+                    return
+        finally:
+            self._packing.discard(identity)
+
+    async def _find(self, identity: str) -> Saved | None:
+        held = self._open.get(identity)
+        if held is not None:
+            return held
+        (document,) = await self._state.get([keys.deliberation(identity)])
+        if document is None:
+            return None
+        held = saved.read(document)
+        if held.state.phase not in FINAL:
+            self._open[identity] = held
+        return held
+
+    async def _load(self, identity: str) -> Saved:
+        held = await self._find(identity)
+        if held is None:
+            raise NotFound(f"there is no deliberation {identity}")
+        return held
+
+    async def _consume(self) -> None:
+        async with self._bus.subscribe(SUBSCRIPTION) as deliveries:
+            async for delivery in deliveries:
+                try:
+                    result = await self._result(delivery.event)
+                except FleetError as error:
+                    await give_back(self._bus, delivery, error, self._clock)
+                    continue
+                given = ResultArrived(self._clock(), result)
+                self._offer(result.deliberation_id, _Waiting(given, delivery))
+
+    async def _result(self, event: Event) -> AgentResult:
+        data = await opened(event.data, self._stores.blobs)
+        return from_data(AgentResult, data, source=f"event {event.event_id}")
+
+    async def _recover(self) -> None:
+        """Carry out again what saved states call for: whoever saved them may be gone."""
+        after = keys.DUE
+        while documents := await self._state.scan(keys.DUE, after=after):
+            for document in documents:
+                self._nudge(keys.due_parts(document.key)[1])
+            after = documents[-1].key
+
+    def _nudge(self, identity: str, given: Input | None = None) -> None:
+        """Offer an input, then to resume, unless the deliberation is being worked on anyway."""
+        if identity not in self._inbox:
+            if given is not None:
+                self._offer(identity, _Waiting(given))
+            self._offer(identity, _Waiting())
+
+    async def _resume(self, identity: str) -> None:
+        """Carry out what the saved state calls for, and move its open deadline on."""
+        held = await self._load(identity)
+        if held.state.outstanding or held.unpublished or held.state.phase in FINAL:
+            jobs = await self._jobs(identity)
+        else:
+            jobs = []
+        await self._carry_out(held, saved.unfinished(held.state, jobs))
+        self._owing.discard(identity)
+        await self._rearm(identity)
+
+    async def _jobs(self, identity: str) -> list[AgentJob]:
+        documents = await self._state.scan(keys.jobs_prefix(identity))
+        return [
+            from_data(AgentJob, data, source=document.key)
+            for document in documents
+            for data in load(document)
+        ]
+
+    async def _sweep(self) -> None:
+        """Reduce `Due` where a deadline has come, and submit again what has no result."""
+        while True:
+            await asyncio.sleep(self._settings.sweep_ms / 1000)
+            try:
+                now = self._clock()
+                for document in await self._state.scan(keys.DUE):
+                    at_ms, identity = keys.due_parts(document.key)
+                    if at_ms > now:
+                        break
+                    self._nudge(identity, Due(now))
+            except FleetError as error:
+                _log.warning("sweep: %s", error)
+
+    async def _rearm(self, identity: str) -> None:
+        """Move the open deadline on to the next one."""
+        before = await self._find(identity)
+        if before is None or before.state.phase in FINAL:
+            return
+        now = self._clock()
+        if before.due_ms > now:
+            return
+        due_ms = saved.next_due(before.state, now, self._settings.again_ms)
+        after = replace(before, version=before.version + 1, due_ms=due_ms)
+        try:
+            await self._state.commit(saved.writes(before, after, ()))
+        except Conflict:
+            self._open.pop(identity, None)
+        else:
+            self._open[identity] = after

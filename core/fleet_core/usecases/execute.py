@@ -1,0 +1,302 @@
+"""Execute: sees that every submitted job ends in exactly one journaled, published result.
+
+A job is claimed by compare-and-set before it is run, its result is written to the journal before
+it is published, and a journaled job is never run again: its result is published again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from fleet_core.domain.codec import to_data
+from fleet_core.domain.events import Event, result_subject
+from fleet_core.domain.job import AgentJob, AgentResult, Outcome
+from fleet_core.errors import Conflict, FleetError, Unavailable
+from fleet_core.ports.executor import ClusterStats, Executor, JobStatus
+from fleet_core.ports.model import OnText
+from fleet_core.ports.runner import Runner
+from fleet_core.ports.state_store import Delete, Document, Put, Write
+from fleet_core.ports.token_stream import TokenStream, Words
+from fleet_core.usecases import keys
+from fleet_core.usecases.documents import dump, load_object
+from fleet_core.usecases.payload import closed
+from fleet_core.usecases.perform import failed
+from fleet_core.usecases.stores import Stores
+
+T = TypeVar("T")
+_log = logging.getLogger("fleet.execute")
+_KEPT = 2_000  # deliberations whose ended jobs `status` still knows
+_RETRY_MS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteSettings:
+    """How jobs are held.
+
+    Attributes:
+        owner: this executor's name, unlike any other's.
+        claim_ttl_ms: a claim that is not renewed for so long may be taken over; it is renewed
+            three times in it.
+    """
+
+    owner: str
+    claim_ttl_ms: int = 15_000
+
+
+class _Held:
+    """A job in this executor's hands."""
+
+    __slots__ = ("cancelled", "claimed", "job", "status", "task")
+
+    def __init__(self, job: AgentJob) -> None:
+        self.job = job
+        self.status = JobStatus(job.job_id, job.deliberation_id, job.agent_id, "accepted")
+        self.task: asyncio.Task[None] | None = None
+        self.claimed = False
+        self.cancelled = False
+
+
+class Execute(Executor):
+    """The use case behind the port `Executor`; open it with `running`."""
+
+    def __init__(
+        self, runner: Runner, stores: Stores, tokens: TokenStream, settings: ExecuteSettings
+    ) -> None:
+        self._runner = runner
+        self._state = stores.state
+        self._bus = stores.bus
+        self._blobs = stores.blobs
+        self._clock = stores.clock
+        self._tokens = tokens
+        self._settings = settings
+        self._held: dict[str, _Held] = {}
+        self._seen: OrderedDict[str, dict[str, JobStatus]] = OrderedDict()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Execute]:
+        """Jobs run while this is held; leaving it stops them and gives their claims back."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            renewal = tasks.create_task(self._renew())
+            try:
+                yield self
+            finally:
+                self._tasks = None
+                renewal.cancel()
+                held = [h for h in self._held.values() if h.task is not None]
+                for one in held:
+                    if one.task is not None:
+                        one.task.cancel()
+                await asyncio.gather(
+                    *(h.task for h in held if h.task is not None), return_exceptions=True
+                )
+                claims = [Delete(keys.claim(h.job.job_id)) for h in held if h.claimed]
+                if claims:
+                    await self._state.commit(claims)
+
+    async def submit(self, jobs: Sequence[AgentJob]) -> None:
+        """See the port. The claims of jobs that nobody has yet are taken in one commit."""
+        tasks = self._tasks
+        if tasks is None:
+            raise Unavailable("the executor is not running", "submit again")
+        fresh = [job for job in jobs if job.job_id not in self._held]
+        if not fresh:
+            return
+        found = await self._state.get(
+            [keys.journal(j.job_id) for j in fresh] + [keys.claim(j.job_id) for j in fresh]
+        )
+        journaled, claimed = found[: len(fresh)], found[len(fresh) :]
+        await self._publish_again([d for d in journaled if d is not None])
+        rows = zip(fresh, journaled, claimed, strict=True)
+        open_ = [(j, c) for j, d, c in rows if d is None and j.job_id not in self._held]
+        free = [job for job, claim in open_ if claim is None]
+        ours = {job.job_id for job in free} if await self._claim(free) else set[str]()
+        for job, _ in open_:
+            if job.job_id in self._held:
+                continue
+            held = self._held[job.job_id] = _Held(job)
+            held.claimed = job.job_id in ours
+            self._mark(held, "accepted")
+            held.task = tasks.create_task(self._run(held))
+
+    async def cancel(self, deliberation_id: str, job_ids: Sequence[str] = ()) -> int:
+        """See the port."""
+        hit = 0
+        for held in list(self._held.values()):
+            wanted = not job_ids or held.job.job_id in job_ids
+            if held.job.deliberation_id == deliberation_id and wanted and not held.cancelled:
+                held.cancelled = True
+                if held.task is not None:
+                    held.task.cancel()
+                hit += 1
+        return hit
+
+    async def status(self, deliberation_id: str) -> Sequence[JobStatus]:
+        """See the port; ended jobs of the last 2,000 deliberations are remembered."""
+        return list(self._seen.get(deliberation_id, {}).values())
+
+    async def active(self) -> Sequence[JobStatus]:
+        """See the port."""
+        return [held.status for held in self._held.values()]
+
+    async def stats(self) -> ClusterStats:
+        """See the port."""
+        return await self._runner.stats()
+
+    async def _claim(self, jobs: Sequence[AgentJob]) -> bool:
+        """Claim all or none; False where somebody was quicker with one of them."""
+        try:
+            await self._state.commit([self._claim_write(job, expect=0) for job in jobs])
+        except Conflict:
+            return False
+        return True
+
+    def _claim_write(self, job: AgentJob, expect: int | None) -> Put:
+        owner = self._settings.owner.encode()
+        return Put(keys.claim(job.job_id), owner, expect, self._settings.claim_ttl_ms)
+
+    async def _renew(self) -> None:
+        """Hold on to the claims of everything that runs."""
+        while True:
+            await asyncio.sleep(self._settings.claim_ttl_ms / 3000)
+            writes = [self._claim_write(h.job, None) for h in self._held.values() if h.claimed]
+            if writes:
+                try:
+                    await self._state.commit(writes)
+                except Unavailable as error:
+                    _log.warning("claims not renewed: %s", error)
+
+    async def _run(self, held: _Held) -> None:
+        job = held.job
+        try:
+            result = await self._result(held)
+            if result is not None:
+                result = await self._finish(held, result)
+                self._mark(held, "done", result.outcome)
+        except FleetError as error:
+            _log.error("job %s was run and could not be kept: %s", job.job_id, error)
+        finally:
+            if self._tasks is not None:
+                self._held.pop(job.job_id, None)
+
+    async def _result(self, held: _Held) -> AgentResult | None:
+        """What the job ended with; None where another executor journaled it."""
+        try:
+            if not held.claimed and not await self._claimed_or_journaled(held):
+                return None
+            self._mark(held, "running")
+            return await self._perform(held.job)
+        except asyncio.CancelledError:
+            if not held.cancelled:
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            cancelled = failed(held.job, "cancelled", "cancelled before it ended")
+            return replace(cancelled, outcome=Outcome.CANCELLED)
+        except Exception as error:  # noqa: BLE001 -- a runner's bug is that job's failure
+            _log.exception("job %s", held.job.job_id)
+            return failed(held.job, "internal", f"{type(error).__name__}: {error}")
+
+    async def _perform(self, job: AgentJob) -> AgentResult:
+        """Run the job; a runner that is away is asked again until the job's deadline."""
+        while True:
+            try:
+                return await self._runner.run(job, self._hearing(job))
+            except Unavailable as error:
+                if self._clock() + _RETRY_MS >= job.slice.deadline_ms:
+                    return failed(job, error.code, str(error))
+                await asyncio.sleep(_RETRY_MS / 1000)
+
+    async def _claimed_or_journaled(self, held: _Held) -> bool:
+        """Wait for a job that another executor holds: True once it is ours.
+
+        Where the other one journals it, its result is published again and this is False.
+        """
+        job = held.job
+        while self._clock() < job.slice.deadline_ms:
+            (done,) = await self._state.get([keys.journal(job.job_id)])
+            if done is not None:
+                await self._publish_again([done])
+                return False
+            if await self._claim([job]):
+                held.claimed = True
+                return True
+            await asyncio.sleep(min(_RETRY_MS, self._settings.claim_ttl_ms) / 1000)
+        return True
+
+    async def _finish(self, held: _Held, result: AgentResult) -> AgentResult:
+        """Journal, then publish; a result that somebody else journaled first stands instead."""
+        job = held.job
+        data = to_data(result)
+        writes: list[Write] = [
+            Put(keys.journal(job.job_id), dump(data), expect=0),
+            Delete(keys.claim(job.job_id)),
+        ]
+        try:
+            await self._until(job, lambda: self._state.commit(writes))
+        except Conflict:
+            (document,) = await self._state.get([keys.journal(job.job_id)])
+            if document is None:
+                raise
+            result = load_object(AgentResult, document)
+            data = to_data(result)
+        held.claimed = False
+        event = await self._event(result, data)
+        await self._until(job, lambda: self._bus.publish([event]))
+        return result
+
+    async def _until(self, job: AgentJob, act: Callable[[], Awaitable[T]]) -> T:
+        """Do it, again and again while a store or the bus is away, until the job's deadline."""
+        while True:
+            try:
+                return await act()
+            except Unavailable:
+                if self._clock() + _RETRY_MS >= job.slice.deadline_ms:
+                    raise
+                await asyncio.sleep(_RETRY_MS / 1000)
+
+    async def _publish_again(self, journaled: Sequence[Document]) -> None:
+        """Publish journaled results; those the bus still holds are passed over by their ids."""
+        results = [load_object(AgentResult, document) for document in journaled]
+        if results:
+            await self._bus.publish([await self._event(r, to_data(r)) for r in results])
+
+    async def _event(self, result: AgentResult, data: dict[str, Any]) -> Event:
+        characters = len(result.text) + (len(result.evidence.output) if result.evidence else 0)
+        payload = await closed(data, characters, self._blobs)
+        subject = result_subject(result.task)
+        return Event(f"result:{result.job_id}", subject, payload, self._clock())
+
+    def _hearing(self, job: AgentJob) -> OnText:
+        said = 0
+
+        def on_text(piece: str) -> None:
+            nonlocal said
+            if not piece:
+                said = 0
+            words = Words(job.deliberation_id, job.task, job.agent_id, job.job_id, said, piece)
+            said += len(piece)
+            self._tokens.say(words)
+
+        return on_text
+
+    def _mark(self, held: _Held, phase: str, outcome: Outcome | None = None) -> None:
+        held.status = replace(held.status, phase=phase, outcome=outcome)
+        jobs = self._seen.setdefault(held.job.deliberation_id, {})
+        jobs[held.job.job_id] = held.status
+        if len(self._seen) > _KEPT:
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        for deliberation_id, jobs in self._seen.items():
+            if all(status.phase == "done" for status in jobs.values()):
+                del self._seen[deliberation_id]
+                return
