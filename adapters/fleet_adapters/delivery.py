@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from fleet_core.domain.events import Event, matches
+from fleet_core.errors import FleetError
 from fleet_core.ports.event_bus import Delivery, Subscription
 
 _BURST = 32  # deliveries handed out in a row before other tasks get a turn
@@ -215,6 +216,8 @@ class Durable:
         read: reads its log on.
         changed: called when its place in the log moves.
         ledger: None while it may not deliver (another process does).
+        gone: it was forgotten; its subscribers' deliveries end.
+        error: why it cannot deliver; its subscribers raise it.
     """
 
     terms: Subscription
@@ -223,6 +226,7 @@ class Durable:
     ledger: Ledger | None = None
     subscribers: int = 0
     gone: bool = False
+    error: FleetError | None = None
     _wants: Wants = field(init=False)
     _waiters: deque[asyncio.Future[None]] = field(default_factory=deque, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -259,7 +263,8 @@ class Durable:
         for position, event in found:
             ledger.offer(position, event)
         ledger.cursor = reached
-        self.changed(self)
+        if found:
+            self.changed(self)
         return True
 
     def end(self, position: int) -> None:
@@ -305,10 +310,17 @@ class Durable:
                 waiter.set_result(None)
                 return
 
-    def share(self) -> None:
-        """After a delivery: wake another waiting subscriber if there is something for it."""
+    def notify(self) -> None:
+        """The log may hold more: wake a waiting subscriber if there is something for it."""
         ledger = self.ledger
-        if self._waiters and ledger is not None and (ledger.ready or self.fill()):
+        if not self._waiters or ledger is None:
+            return
+        try:
+            # What does not match is passed over here, without waking anybody for it.
+            there_is = ledger.ready or (self.fill() and (ledger.ready or self.fill()))
+        except FleetError:
+            there_is = True  # the subscriber is to meet the error itself
+        if there_is:
             self.wake()
 
     def wake_all(self) -> None:
@@ -356,18 +368,20 @@ class Subscriber(AsyncIterator[Delivery]):
     """The deliveries of one subscriber; ends when the durable is forgotten or the bus closed."""
 
     def __init__(self, durable: Durable) -> None:
-        self._durable = durable
+        self.durable = durable
         self._burst = 0
 
     async def __anext__(self) -> Delivery:
         """The next delivery; waits for one."""
-        durable = self._durable
+        durable = self.durable
         while not durable.gone:
             self._burst += 1
             if self._burst >= _BURST:
                 # Everything may be ready, and acks do not wait: others must get a turn.
                 self._burst = 0
                 await asyncio.sleep(0)
+            if durable.error is not None:
+                raise durable.error
             handed = durable.take(self)
             if handed is None and durable.fill():
                 continue
@@ -375,6 +389,6 @@ class Subscriber(AsyncIterator[Delivery]):
                 self._burst = 0
                 await durable.wait()
                 continue
-            durable.share()
+            durable.notify()
             return handed
         raise StopAsyncIteration

@@ -53,7 +53,7 @@ class InMemoryEventBus(EventBus):
                 self._log.append(_Kept(self._head, event, now + age * 1000))
         if self._head != before:
             for durable in self._durables.values():
-                durable.wake()
+                durable.notify()
             for follower in self._followers:
                 follower.set()
 
