@@ -1,0 +1,1 @@
+"""Evidence from running what agents wrote, under bubblewrap."""
