@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,14 +21,9 @@ print(json.dumps({"lines": lines, "imported": "fleet_blobs_folder" in sys.module
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(install: Callable[..., dict[str, str]]) -> dict[str, str]:
     """The environment of a process that has the example installed beside the fleet."""
-    target = tmp_path_factory.mktemp("installed")
-    uv = Path(sys.executable).with_name("uv")
-    command = [str(uv), "pip", "install", "--quiet", "--offline", "--no-deps"]
-    command += ["--no-build-isolation", "--python", sys.executable, "--target", str(target)]
-    subprocess.run([*command, str(EXAMPLE)], check=True)
-    return {**os.environ, "PYTHONPATH": str(target)}
+    return install(EXAMPLE)
 
 
 def test_the_example_is_listed_by_its_entry_point_without_being_imported(

@@ -86,8 +86,8 @@ def test_a_binding_carries_decoded_settings_and_what_installed_the_adapter() -> 
     binding = registry.bind("blobs", "tape", {"width": 4}, source="my.toml")
     assert binding.settings == Settings(4)
     assert binding.distribution == "fleet-tape"
-    with pytest.raises(ProfileError, match=r"my\.toml: blobs\.widht: .*did you mean width"):
-        registry.bind("blobs", "tape", {"widht": 4}, source="my.toml")
+    with pytest.raises(ProfileError, match=r"my\.toml: blobs\.widths: .*did you mean width"):
+        registry.bind("blobs", "tape", {"widths": 4}, source="my.toml")
 
 
 def test_unknown_names_and_ports_are_answered_with_close_matches() -> None:

@@ -49,7 +49,7 @@ def test_a_table_becomes_settings_with_the_defaults_of_the_class() -> None:
         ({"base_url": "u", "timeout": 3}, "model.timeout", "did you mean timeout_ms"),
         ({"base_url": "u", "timeout_ms": "3"}, "model.timeout_ms", "a whole number"),
         ({"base_url": "u", "stream": 1}, "model.stream", "true or false"),
-        ({"base_url": "u", "retry": {"attemps": 1}}, "model.retry.attemps", "attempts"),
+        ({"base_url": "u", "retry": {"attempt": 1}}, "model.retry.attempt", "attempts"),
         ({}, "model.base_url", "missing"),
     ],
 )
