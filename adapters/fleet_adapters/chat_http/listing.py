@@ -32,11 +32,12 @@ async def listed_models(
                 endpoint.models, headers=headers, allow_redirects=False, proxy=endpoint.proxy
             ) as response,
         ):
-            raw = await capped(response.content, _MOST_BYTES)
             if response.status != 200:
+                raw = await refusal_body(response.content)
                 raise _errors.of_status(
                     str(endpoint.models), response.status, response.headers, raw
                 )
+            raw = await capped(response.content, _MOST_BYTES)
         return [str(entry["id"]) for entry in json.loads(raw)["data"]]
     except aiohttp.ClientError as error:
         raise _errors.of_client_error(endpoint.base, error) from error
@@ -62,3 +63,11 @@ async def capped(content: aiohttp.StreamReader, most: int) -> bytes:
         if size > most:
             raise ValueError(f"an answer of more than {most} bytes")
     return b"".join(parts)
+
+
+async def refusal_body(content: aiohttp.StreamReader) -> bytes:
+    """As much of an error's body as a message needs."""
+    try:
+        return await capped(content, 64 * 1024)
+    except (ValueError, aiohttp.ClientError):
+        return b""  # the status says enough

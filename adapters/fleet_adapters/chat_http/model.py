@@ -15,7 +15,7 @@ from yarl import URL
 from fleet_adapters.chat_http import _errors
 from fleet_adapters.chat_http.call import Call
 from fleet_adapters.chat_http.endpoints import Endpoint, Endpoints
-from fleet_adapters.chat_http.listing import capped, listed_models
+from fleet_adapters.chat_http.listing import capped, listed_models, refusal_body
 from fleet_adapters.chat_http.request_body import request_body
 from fleet_adapters.chat_http.tokenizing import TOKENIZERS, Post
 from fleet_adapters.chat_http.wire_answer import (
@@ -187,21 +187,32 @@ class ChatHttpModel(Model):
 
     async def _ask(self, endpoint: Endpoint, call: Call) -> WireAnswer:
         try:
-            async with self._session.post(
-                endpoint.chat,
-                data=call.body,
-                headers=call.headers,
-                allow_redirects=False,
-                proxy=endpoint.proxy,
-            ) as response:
-                if response.status != 200:
-                    raw = await capped(response.content, 64 * 1024)
-                    raise _errors.of_status(
-                        str(endpoint.chat), response.status, response.headers, raw
-                    )
-                return await self._read(endpoint, call, response)
+            try:
+                return await self._exchange(endpoint, call)
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # most likely it had stood idle, and the server had closed it: a new one, at once
+                call.spent.attempts += 1
+                return await self._exchange(endpoint, call)
         except aiohttp.ClientError as error:
             raise _errors.of_client_error(endpoint.base, error) from error
+
+    async def _exchange(self, endpoint: Endpoint, call: Call) -> WireAnswer:
+        async with self._session.post(
+            endpoint.chat,
+            data=call.body,
+            headers=call.headers,
+            allow_redirects=False,
+            proxy=endpoint.proxy,
+        ) as response:
+            if response.status != 200:
+                raw = await refusal_body(response.content)
+                raise _errors.of_status(str(endpoint.chat), response.status, response.headers, raw)
+            answer = await self._read(endpoint, call, response)
+            if call.on_text is not None and response.headers.get("Server") == "llama.cpp":
+                response.close()  # it closes after a stream, though it says that it keeps
+            return answer
 
     async def _read(
         self, endpoint: Endpoint, call: Call, response: aiohttp.ClientResponse

@@ -42,6 +42,12 @@ class Post:
         Raises:
             ModelUnavailable: anything but that came.
         """
+        try:
+            return await self._once(body)
+        except ModelUnavailable:  # it may have been a connection that had stood idle too long
+            return await self._once(body)
+
+    async def _once(self, body: Mapping[str, Any]) -> Any:
         url = f"{self._endpoint.root}/tokenize"
         try:
             async with self._session.post(
@@ -98,7 +104,7 @@ class LlamacppTokenizer(Tokenizer):
             content: list[str | int] = []
             for text in batch:
                 content += [text, _BETWEEN]
-            answer = await post({"content": content, "add_special": False})
+            answer = await post({"content": content, "add_special": False, "parse_special": False})
             counts += _between(answer, len(batch))
         return counts
 
