@@ -112,12 +112,24 @@ class Registry:
         return self._loaded[found.full_name]
 
     def bind(
-        self, port: str, name: str, data: Mapping[str, Any], *, source: str = "", at: str = ""
+        self,
+        port: str,
+        name: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        source: str = "",
+        at: str = "",
     ) -> Binding:
         """Load an adapter and decode its settings; see `load` and `decode_settings`."""
         adapter = self.load(port, name)
-        settings = decode_settings(adapter.settings, data, source=source, at=at or port)
-        return Binding(adapter, settings, self._found[f"{port}.{name}"].distribution)
+        settings = decode_settings(adapter.settings, data or {}, source=source, at=at or port)
+        return self.binding(adapter, settings)
+
+    def binding(self, adapter: Adapter, settings: Any) -> Binding:
+        """A loaded adapter with settings that are decoded already."""
+        return Binding(
+            adapter, settings, self._found[f"{adapter.port}.{adapter.name}"].distribution
+        )
 
     def listing(self, *, load: bool = False) -> tuple[Listed, ...]:
         """Every entry by port and name, malformed ones last.

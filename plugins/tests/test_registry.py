@@ -86,6 +86,8 @@ def test_a_binding_carries_decoded_settings_and_what_installed_the_adapter() -> 
     binding = registry.bind("blobs", "tape", {"width": 4}, source="my.toml")
     assert binding.settings == Settings(4)
     assert binding.distribution == "fleet-tape"
+    assert registry.binding(TAPE, Settings(4)) == binding
+    assert registry.bind("blobs", "tape").settings == Settings()
     with pytest.raises(ProfileError, match=r"my\.toml: blobs\.widths: .*did you mean width"):
         registry.bind("blobs", "tape", {"widths": 4}, source="my.toml")
 
