@@ -1,0 +1,51 @@
+"""The dependency-injector container of the core's use cases, over ports that are open already.
+
+Lifetimes are owned by `fleet.open_fleet`; the container only says who is given what.
+"""
+
+from __future__ import annotations
+
+from dependency_injector import containers, providers
+
+from fleet_core.domain.deliberation import ProtocolSpec
+from fleet_core.domain.plan_run import Terms
+from fleet_core.ports.blob_store import BlobStore
+from fleet_core.ports.clock import Clock
+from fleet_core.ports.context_graph import ContextGraph
+from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.executor import Executor
+from fleet_core.ports.hydrator import Hydrator
+from fleet_core.ports.runner import Runner
+from fleet_core.ports.state_store import StateStore
+from fleet_core.ports.token_stream import TokenStream
+from fleet_core.usecases.councils import Councils
+from fleet_core.usecases.deliberate import Deliberate, DeliberateSettings
+from fleet_core.usecases.plans import Plans
+from fleet_core.usecases.stores import Stores
+
+
+class FleetContainer(containers.DeclarativeContainer):
+    """The orchestrating side of a process; embedded, it is the whole of it."""
+
+    clock: providers.Dependency[Clock] = providers.Dependency()
+    bus: providers.Dependency[EventBus] = providers.Dependency()
+    tokens: providers.Dependency[TokenStream] = providers.Dependency()
+    state: providers.Dependency[StateStore] = providers.Dependency()
+    blobs: providers.Dependency[BlobStore] = providers.Dependency()
+    graph: providers.Dependency[ContextGraph] = providers.Dependency()
+    model = providers.Dependency(instance_of=dict)
+    check = providers.Dependency(instance_of=dict)
+    runner: providers.Dependency[Runner] = providers.Dependency()
+    executor: providers.Dependency[Executor] = providers.Dependency()
+    hydrator: providers.Dependency[Hydrator] = providers.Dependency()
+
+    strategies = providers.Dependency(instance_of=dict)
+    configured = providers.Dependency(instance_of=dict)
+    protocol: providers.Dependency[ProtocolSpec] = providers.Dependency()
+    terms: providers.Dependency[Terms] = providers.Dependency()
+    driving: providers.Dependency[DeliberateSettings] = providers.Dependency()
+
+    stores = providers.Singleton(Stores, bus, state, blobs, clock)
+    councils = providers.Singleton(Councils, state, configured)
+    deliberate = providers.Singleton(Deliberate, stores, executor, hydrator, strategies, driving)
+    plans = providers.Singleton(Plans, stores, deliberate, councils, protocol, terms)

@@ -1,0 +1,159 @@
+"""Opens a profile: its adapters in the order of their needs, then the use cases over them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dependency_injector import providers
+
+from fleet_bootstraps.container import FleetContainer
+from fleet_bootstraps.councils import configured, protocol_spec
+from fleet_bootstraps.profile import Profile
+from fleet_core.domain.protocols.peer_review import PeerReview
+from fleet_core.domain.protocols.vote import Vote
+from fleet_core.domain.ranking import rank
+from fleet_core.domain.reducer import Strategy
+from fleet_core.errors import ProfileError
+from fleet_core.ports.check import Check
+from fleet_core.ports.clock import Clock
+from fleet_core.ports.context_graph import ContextGraph
+from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.executor import Executor
+from fleet_core.ports.hydrator import Hydrator
+from fleet_core.ports.model import Model
+from fleet_core.ports.state_store import StateStore
+from fleet_core.ports.token_stream import TokenStream
+from fleet_core.usecases.councils import Councils
+from fleet_core.usecases.deliberate import Deliberate, DeliberateSettings
+from fleet_core.usecases.plans import Plans
+from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.lifetimes import Observe, open_ports
+from fleet_plugins.registry import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A fleet that runs in this process."""
+
+    profile: Profile
+    clock: Clock
+    plans: Plans
+    deliberate: Deliberate
+    councils: Councils
+    executor: Executor
+    hydrator: Hydrator
+    bus: EventBus
+    tokens: TokenStream
+    state: StateStore
+    graph: ContextGraph
+    models: Mapping[str, Model]
+    checks: Mapping[str, Check]
+
+
+def system_clock() -> int:
+    """Now, in UTC milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def open_fleet(
+    profile: Profile,
+    context: FactoryContext,
+    observe: Observe = lambda _event, _detail: None,
+) -> AsyncIterator[Fleet]:
+    """Open everything a profile binds and run the use cases; unfinished work goes on at once.
+
+    Args:
+        profile: from `profile.bound`.
+        context: clock, secrets and FLEET_HOME; its folder is made if it is missing.
+        observe: lifecycle observer, as `Registry.observe`.
+
+    Raises:
+        FleetError: an adapter could not be opened; names it.
+    """
+    async with opened_ports(profile, context, observe) as ports:
+        container = built(profile, context.clock, ports)
+        async with container.deliberate().running(), container.plans().running():
+            yield Fleet(
+                profile,
+                context.clock,
+                container.plans(),
+                container.deliberate(),
+                container.councils(),
+                container.executor(),
+                container.hydrator(),
+                container.bus(),
+                container.tokens(),
+                container.state(),
+                container.graph(),
+                container.model(),
+                container.check(),
+            )
+
+
+@asynccontextmanager
+async def opened_ports(
+    profile: Profile,
+    context: FactoryContext,
+    observe: Observe = lambda _event, _detail: None,
+    *,
+    only: tuple[PortName, ...] = (),
+) -> AsyncIterator[Mapping[PortName, Any]]:
+    """The ports of a profile, all or `only` some (what those need must be among them)."""
+    context.home.mkdir(parents=True, exist_ok=True)
+    bindings = {p: b for p, b in profile.bindings.items() if not only or p in only}
+    async with open_ports(bindings, context, observe) as ports:
+        yield ports
+
+
+def built(profile: Profile, clock: Clock, ports: Mapping[PortName, Any]) -> FleetContainer:
+    """The container over opened ports."""
+    own = profile.settings.deliberation
+    container = FleetContainer(
+        clock=_object(clock),
+        strategies=_object(strategies(profile, ports)),
+        configured=_object(configured(profile)),
+        protocol=_object(protocol_spec(profile)),
+        terms=_object(profile.settings.terms()),
+        driving=_object(DeliberateSettings(own.sweep_ms, own.again_ms)),
+        **{str(port): _object(value) for port, value in ports.items()},
+    )
+    container.check_dependencies()
+    return container
+
+
+def strategies(profile: Profile, ports: Mapping[PortName, Any]) -> dict[str, Strategy]:
+    """Protocols by name, the core's and the profile's plugin, each with the profile's ranker.
+
+    Raises:
+        ProfileError: `deliberation.protocol` is none of them.
+    """
+    ranker = ports.get(PortName.RANKER)
+    order = rank if ranker is None else ranker.rank
+    found: dict[str, Callable[..., Any]] = {
+        "peer-review": PeerReview().next_step,
+        "vote": Vote().next_step,
+    }
+    if PortName.PROTOCOL in ports:
+        bound = profile.bindings[PortName.PROTOCOL]
+        assert isinstance(bound, Binding)
+        found[bound.adapter.name] = ports[PortName.PROTOCOL].next_step
+    wanted = profile.settings.deliberation.protocol
+    if wanted not in found:
+        given = profile.tables.get("deliberation", {}).get("protocol")
+        raise ProfileError(
+            f"there is no protocol {wanted!r}",
+            f"known: {', '.join(sorted(found))}; a plugin's is bound by [protocol] use = ...",
+            source=given.source if given is not None else profile.name,
+            field="deliberation.protocol",
+        )
+    return {name: Strategy(next_step, order) for name, next_step in found.items()}
+
+
+def _object(value: Any) -> providers.Object[Any]:
+    """A ready object; a plain function given to a container would be called instead."""
+    return providers.Object(value)
