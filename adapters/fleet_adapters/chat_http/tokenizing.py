@@ -83,8 +83,11 @@ class VllmTokenizer(Tokenizer):
             except (KeyError, TypeError, ValueError):
                 raise _no_counts("/tokenize") from None
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(text)) for text in texts]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(text)) for text in texts]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one is told; they share a server
         return [task.result() for task in tasks]
 
 

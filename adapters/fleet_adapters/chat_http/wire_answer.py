@@ -62,8 +62,8 @@ def parse_whole(raw: bytes) -> WireAnswer:
         choice = data["choices"][0]
         message = choice["message"]
         answer.text = _whole_characters(message.get("content") or "")
-        answer.refusal = message.get("refusal") or ""
-        answer.finish = choice.get("finish_reason") or "stop"
+        answer.refusal = str(message.get("refusal") or "")
+        answer.finish = str(choice.get("finish_reason") or "stop")
         answer.note_usage(data.get("usage"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise NotAnAnswer(repr(error)) from None
@@ -118,7 +118,7 @@ class StreamedAnswer:
 
     def _take(self, payloads: list[bytes]) -> str:
         """Read events; several that came together are decoded in one go."""
-        answer, before = self.answer, len(self._parts)
+        answer, parts = self.answer, []
         try:
             for event in json.loads(b"[" + b",".join(payloads) + b"]"):
                 choices = event.get("choices")
@@ -126,18 +126,20 @@ class StreamedAnswer:
                     choice = choices[0]
                     text = choice["delta"].get("content")
                     if text:
-                        self._parts.append(text)
+                        parts.append(text)
                     reason = choice.get("finish_reason")
                     if reason:
-                        answer.finish = reason
+                        answer.finish = str(reason)
                 elif "error" in event or "message" in event:
                     answer.error = event.get("error", event)
                 usage = event.get("usage")
                 if usage:
                     answer.note_usage(usage)
-            return "".join(self._parts[before:])
+            text = "".join(parts)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise NotAnAnswer(repr(error)) from None
+        self._parts.append(text)
+        return text
 
 
 def _count(value: Any) -> int | None:
