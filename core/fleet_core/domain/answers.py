@@ -166,7 +166,7 @@ def _known(named: Sequence[Any], labels: Sequence[str]) -> tuple[str, ...]:
 def _json_object(answer: str) -> dict[str, Any] | None:
     try:
         data = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets nested by the thousand
         return None
     return data if isinstance(data, dict) else None
 

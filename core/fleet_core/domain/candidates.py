@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from fleet_core.domain.answers import Ballot, Proposal, read_ballot, read_proposal
 from fleet_core.domain.deliberation import Deliberation, JobRecord
 from fleet_core.domain.job import Evidence, Standing
+from fleet_core.domain.plan import CheckSpec
 
 PROPOSING = ("propose", "revise")
 Line = tuple[int, int]
 """A line of proposals: seat and sample of the first; revisions continue it."""
+Weight = tuple[int, int, float]
+"""What evidence is worth: the required checks, all checks, the mean score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +84,33 @@ def versions(state: Deliberation) -> list[Version]:
     return out
 
 
-def standing_versions(every: Iterable[Version]) -> list[Version]:
+def standing_versions(every: Iterable[Version], checks: Sequence[CheckSpec]) -> list[Version]:
     """The version each line stands with: the one with the best evidence, of equals the latest."""
     best: dict[Line, Version] = {}
     for version in every:
         held = best.get(version.line)
-        if held is None or weight(version.evidence) >= weight(held.evidence):
+        if held is None or weight(version.evidence, checks) >= weight(held.evidence, checks):
             best[version.line] = version
     return [best[line] for line in sorted(best)]
 
 
 def candidates(held: Sequence[Version]) -> list[Candidate]:
-    """Distinct texts in the order of their digests, which is the order of their labels too."""
+    """Distinct texts in the order of their digests, which is the order of their labels too.
+
+    Where several wrote the same text, their titles and rationales decide whose are shown, never
+    their seats.
+    """
     by_digest: dict[str, list[Version]] = {}
     for version in sorted(held, key=lambda v: v.line):
         by_digest.setdefault(version.proposal.digest, []).append(version)
     return [
         Candidate(
             digest,
-            same[0].proposal,
+            min((v.proposal for v in same), key=lambda p: (p.title, p.rationale, p.affects)),
             tuple(v.line for v in same),
             tuple(v.agent_id for v in same),
             same[0].job_id,
-            max((v.evidence for v in same), key=weight),
+            same[0].evidence,
         )
         for digest, same in sorted(by_digest.items())
     ]
@@ -111,19 +118,39 @@ def candidates(held: Sequence[Version]) -> list[Candidate]:
 
 def field_of(state: Deliberation) -> list[Candidate]:
     """The candidates as they stand now."""
-    return candidates(standing_versions(versions(state)))
+    return candidates(standing_versions(versions(state), state.task.checks))
 
 
-def weight(evidence: Sequence[Evidence]) -> tuple[int, float]:
-    """What the evidence is worth: passed above not run above failed, then the mean score.
+def weight(evidence: Sequence[Evidence], checks: Sequence[CheckSpec]) -> Weight:
+    """What the evidence is worth: required checks first, then all; each as far as it passed.
 
-    Passed means that something ran and nothing failed; failed, that anything failed.
+    Passed (2) means that something ran and nothing failed; failed (0), that anything failed; 1
+    that nothing ran. The score is the mean over all the task's checks; one that did not run
+    counts nothing, so that half the checks passed is worth less than all.
     """
+    required = {check.kind for check in checks if check.required}
+    score = sum(_score(e) for e in evidence if e.standing is not Standing.NOT_RUN)
+    return (
+        _passed([e for e in evidence if e.kind in required], complete=required),
+        _passed(evidence),
+        round(score / max(len(checks), len(evidence), 1), 9),
+    )
+
+
+def _passed(evidence: Sequence[Evidence], complete: Collection[str] = ()) -> int:
+    """2 passed, 0 failed, 1 neither; where kinds are named, passed takes every one of them."""
     ran = [e for e in evidence if e.standing is not Standing.NOT_RUN]
-    if not ran:
-        return (1, 0.0)
-    score = round(sum(e.score for e in ran) / len(ran), 9)
-    return (0 if any(e.standing is Standing.FAILED for e in ran) else 2, score)
+    if any(e.standing is Standing.FAILED for e in ran):
+        return 0
+    if complete:
+        not_run = {e.kind for e in evidence} - {e.kind for e in ran}
+        return 2 if {e.kind for e in ran} - not_run >= set(complete) else 1
+    return 2 if ran else 1
+
+
+def _score(evidence: Evidence) -> float:
+    """A check's score as far as it is one: a plugin's NaN or 7.0 must not upset the order."""
+    return min(evidence.score, 1.0) if evidence.score > 0 else 0.0
 
 
 def label(index: int) -> str:

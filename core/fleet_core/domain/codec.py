@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -99,7 +100,7 @@ def _encoder(hint: typing.Any) -> _Encode | None:
 def _decoder(hint: typing.Any) -> _Decode:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is typing.Any:
-        return _as_it_is
+        return _json
     if origin in (typing.Union, types.UnionType):
         return _union_decoder(args)
     if origin is tuple:
@@ -115,8 +116,33 @@ def _decoder(hint: typing.Any) -> _Decode:
     raise TypeError(f"no decoder for {hint}")
 
 
-def _as_it_is(value: Json, _at: str) -> Json:
-    return value
+def _json(value: Json, at: str) -> Json:
+    """JSON as it is: what has no canonical form would break identities, and is refused here."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return _finite(value, at)
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _json(item, f"{at}[{index}]")
+        return value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise _wrong(key, at, "text as every key")
+            _json(item, _join(at, key))
+        return value
+    raise _wrong(value, at, "JSON data")
+
+
+def _finite(value: float, at: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _wrong(value, at, "a finite number")
+    return number
 
 
 def _scalar_decoder(hint: typing.Any) -> _Decode:
@@ -124,7 +150,7 @@ def _scalar_decoder(hint: typing.Any) -> _Decode:
 
     def decode(value: Json, at: str) -> object:
         if isinstance(value, accepted) and (hint is bool or not isinstance(value, bool)):
-            return hint(value) if hint is float else value
+            return _finite(value, at) if hint is float else value
         raise _wrong(value, at, _SPOKEN[hint])
 
     return decode
@@ -137,7 +163,7 @@ def _enum_decoder(hint: type[enum.Enum]) -> _Decode:
         try:
             return hint(value)
         except ValueError:
-            raise DecodeError(f"{value!r} is none of: {allowed}", field=at) from None
+            raise DecodeError(f"{_shown(value)} is none of: {allowed}", field=at) from None
 
     return decode
 
@@ -180,9 +206,10 @@ def _union_decoder(args: tuple[typing.Any, ...]) -> _Decode:
             return None
         if single is not None:
             return single(value, at)
-        if not isinstance(value, dict) or value.get("kind") not in tagged:
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or kind not in tagged:
             raise DecodeError(f"kind is none of: {', '.join(sorted(tagged))}", field=at)
-        return tagged[value["kind"]](value, at)
+        return tagged[kind](value, at)
 
     if len(members) > 1 and len(tagged) != len(members):
         scalars = tuple(m for m in members if m in _SPOKEN)
@@ -242,6 +269,9 @@ def _join(at: str, key: str) -> str:
 
 
 def _wrong(value: object, at: str, wanted: str) -> DecodeError:
+    return DecodeError(f"should be {wanted}, is {_shown(value)}", field=at)
+
+
+def _shown(value: object) -> str:
     shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return DecodeError(f"should be {wanted}, is {shown}", field=at)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -144,7 +144,7 @@ def from_cloudevent(data: object, *, source: str = "event") -> Event:
     try:
         stamp = datetime.fromisoformat(data["time"])
         sequence = int(data.get("sequence", 0))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise DecodeError(str(error), source=source, field="time or sequence") from None
     if stamp.tzinfo is None:
         raise DecodeError("has no time zone", source=source, field="time")
@@ -159,14 +159,18 @@ def from_cloudevent(data: object, *, source: str = "event") -> Event:
 
 
 def encode(event: Event) -> bytes:
-    """The envelope as UTF-8 JSON."""
-    return json.dumps(to_cloudevent(event), separators=(",", ":"), ensure_ascii=False).encode()
+    """The envelope as UTF-8 JSON; lone surrogates, which models do send, travel escaped."""
+    data = to_cloudevent(event)
+    try:
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(data, separators=(",", ":")).encode()
 
 
 def decode(raw: bytes, *, source: str = "event") -> Event:
     """An event from UTF-8 JSON; DecodeError where it is not one."""
     try:
         data = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DecodeError(f"is not JSON: {error}", source=source) from None
     return from_cloudevent(data, source=source)

@@ -19,7 +19,7 @@ class Slice:
         prompt_tokens: the reserved size of the prompt.
         answer_tokens: the longest answer.
         micro_usd: money for both.
-        deadline_ms: absolute UTC milliseconds; 0 for none.
+        deadline_ms: absolute UTC milliseconds; a job without one has passed it.
     """
 
     prompt_tokens: int = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from fleet_core.domain.context import (
     ANCHORS,
@@ -99,6 +100,8 @@ def fill(
     revision: int,
     sizes: Mapping[str, int],
     counted_by: str,
+    *,
+    without: Mapping[str, str] = MappingProxyType({}),
 ) -> ContextPack:
     """The pack that the budget takes.
 
@@ -109,6 +112,7 @@ def fill(
         sizes: tokens by text, for all of `texts_of(items)`; where the whole pack's text is among
             them the pack gives that size, otherwise the sum with one token for each join.
         counted_by: the tokenizer's name.
+        without: items to leave out, by id, with the reason for the ledger; anchors never are.
 
     Raises:
         InputError: the anchors alone do not fit; both numbers are in the message.
@@ -118,14 +122,13 @@ def fill(
     used = 0
     anchored = sum(sizes[item.texts[0]] + 1 for item in items if item.kind in ANCHORS)
     if anchored > request.budget:
-        raise InputError(
-            f"the anchors of task {request.task_id!r} take {anchored} tokens, "
-            f"the budget is {request.budget}",
-            "raise the pack's budget or shorten the task",
-            field="budget",
-        )
+        raise too_small(request, anchored)
     headed: set[ItemKind] = set()
     for item in items:
+        if item.item in without:
+            size, reason = sizes[item.texts[0]] + 1, without[item.item]
+            ledger.append(LedgerEntry(item.item, item.kind, size, False, reason))
+            continue
         heading = _HEADINGS.get(item.kind, "") if item.kind not in headed else ""
         extra = sizes[heading] + 1 if heading else 0
         takes = [sizes[text] + 1 + extra for text in item.texts]
@@ -153,6 +156,16 @@ def fill(
         sizes.get(text, used),
         counted_by,
         tuple(ledger),
+    )
+
+
+def too_small(request: PackRequest, tokens: int) -> InputError:
+    """The error of a budget that does not take the anchors."""
+    return InputError(
+        f"the anchors of task {request.task_id!r} take {tokens} tokens, "
+        f"the budget is {request.budget}",
+        "raise the pack's budget or shorten the task",
+        field="budget",
     )
 
 

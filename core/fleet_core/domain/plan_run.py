@@ -108,7 +108,12 @@ class PlanRun:
 class Approved:
     """A plan was approved; `attempt` is 1, or one more than that of the run it takes further.
 
-    A higher attempt runs again what is not decided; with `fresh`, everything.
+    A higher attempt runs again what is not decided; with `fresh`, everything. What is running
+    goes on either way.
+
+    Attributes:
+        now_ms: when the approval is acted on; leases run from here.
+        approved_ms: when it was given, which bounds what packs may tell.
     """
 
     KIND: ClassVar[str] = "approved"
@@ -120,6 +125,7 @@ class Approved:
     protocol: ProtocolSpec
     terms: Terms
     fresh: bool = False
+    approved_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ def reduce_plan(run: PlanRun | None, given: PlanInput) -> PlanReduction:
         changed = tasks != run.tasks
         return PlanReduction(replace(run, tasks=tasks), (), changed)
     task = next((t for t in run.tasks if t.task_id == given.task_id), None)
-    if task is None or task.deliberation_id != given.deliberation_id:
+    if task is None or not given.deliberation_id or task.deliberation_id != given.deliberation_id:
         return PlanReduction(run, (), changed=False)
     if isinstance(given, TaskEnded):
         if task.state is not TaskState.RUNNING:
@@ -215,6 +221,8 @@ def _approved(run: PlanRun | None, given: Approved) -> PlanRun:
         held = before.get(task.task_id)
         if held is None:
             tasks.append(TaskRun(task.task_id))
+        elif held.state is TaskState.RUNNING:
+            tasks.append(held)  # a second deliberation beside it would be paid for twice
         elif held.state is TaskState.DECIDED and not given.fresh:
             tasks.append(held)
         else:
@@ -224,7 +232,7 @@ def _approved(run: PlanRun | None, given: Approved) -> PlanRun:
         given.plan_id,
         given.plan,
         given.attempt,
-        given.now_ms,
+        given.approved_ms or given.now_ms,
         given.councils,
         given.protocol,
         given.terms,

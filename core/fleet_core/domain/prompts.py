@@ -90,7 +90,8 @@ def _proposal(proposal: Proposal, evidence: Sequence[Evidence]) -> str:
 
 
 def _inert(text: str) -> str:
-    lines = text.replace(END, "<end>").splitlines()
+    # Not `<end>`: between brackets that an agent set around it, that is the mark again.
+    lines = text.replace(END, "(end)").splitlines()
     return "\n".join(f" {line}" if line.startswith("### ") else line for line in lines)
 
 

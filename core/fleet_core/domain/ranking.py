@@ -15,6 +15,7 @@ from fleet_core.domain.candidates import (
     Line,
     Version,
     Vote,
+    Weight,
     candidates,
     label,
     standing_versions,
@@ -33,7 +34,7 @@ class Ranked:
     """A candidate with its value on each rung (higher is better); -1 where a rung has none."""
 
     candidate: Candidate
-    evidence: tuple[int, float]
+    evidence: Weight
     judge: Fraction
     ballots: Fraction
     support: int
@@ -56,12 +57,19 @@ class Ranking:
 def rank(state: Deliberation) -> Ranking:
     """The ranking of all that stands; empty where nothing does."""
     every = versions(state)
-    field = candidates(standing_versions(every))
+    checks = state.task.checks
+    field = candidates(standing_versions(every, checks))
     authors = authorship(every)
     critics, judges = votes(state, "critique"), votes(state, "judge")
     judge, ballots = borda(judges, authors), borda(critics, authors)
     ranked = [
-        Ranked(c, weight(c.evidence), _mean(judge, c.lines), _mean(ballots, c.lines), len(c.lines))
+        Ranked(
+            c,
+            weight(c.evidence, checks),
+            _mean(judge, c.lines),
+            _mean(ballots, c.lines),
+            len(c.lines),
+        )
         for c in field
     ]
     ranked.sort(key=lambda r: r.candidate.digest)

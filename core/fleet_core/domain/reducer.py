@@ -103,7 +103,8 @@ def _turn(state: Deliberation, given: Input, strategy: Strategy) -> _Turn | None
             raised = replace(
                 lease,
                 tokens=lease.tokens + max(0, given.tokens),
-                micro_usd=lease.micro_usd + max(0, given.micro_usd),
+                # 0 is money without a limit; more of that stays without one.
+                micro_usd=lease.micro_usd and lease.micro_usd + max(0, given.micro_usd),
                 deadline_ms=max(lease.deadline_ms, given.deadline_ms),
             )
             return None if raised == lease else _Turn(replace(state, lease=raised))
@@ -207,7 +208,8 @@ def _advance(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
     """Open the next step that the lease covers, or conclude."""
     state = turn.state
     draft = strategy.next_step(state)
-    if draft is not None:
+    # A step of no jobs would wait for nobody until the deadline.
+    if draft is not None and draft.jobs:
         jobs = [_job(state, draft, part) for part in draft.jobs]
         if state.lease.covers(tuple(job.slice for job, _ in jobs)):
             return _open(turn, draft, jobs, now_ms)
@@ -215,7 +217,7 @@ def _advance(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
         said = f"the lease did not cover step {draft.name!r}: {wanted} tokens wanted"
         state = _note(replace(state, exhausted=True), f"{said}, {state.lease.free_tokens} free")
         draft = strategy.next_step(state)
-        if draft is not None and all(not isinstance(p.work, ModelCall) for p in draft.jobs):
+        if draft and draft.jobs and not any(isinstance(p.work, ModelCall) for p in draft.jobs):
             jobs = [_job(state, draft, part) for part in draft.jobs]
             return _open(replace(turn, state=state), draft, jobs, now_ms)
         turn = replace(turn, state=state)

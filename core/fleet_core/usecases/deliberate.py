@@ -28,7 +28,7 @@ from fleet_core.domain.inputs import (
 )
 from fleet_core.domain.job import AgentJob, AgentResult, Failure
 from fleet_core.domain.reducer import Strategy, reduce
-from fleet_core.errors import Conflict, FleetError, InputError, NotFound
+from fleet_core.errors import Conflict, FleetError, InputError, NotFound, Unavailable
 from fleet_core.ports.event_bus import Delivery, Subscription
 from fleet_core.ports.executor import Executor
 from fleet_core.ports.hydrator import Hydrator
@@ -51,12 +51,15 @@ class DeliberateSettings:
     """How deliberations are driven.
 
     Attributes:
+        linger_ms: a result that leaves its step unfinished waits at most so long for the step's
+            other results, to be saved with them; nothing is acknowledged before that.
         sweep_ms: between two looks at the open deadlines.
         again_ms: a running deliberation's jobs without result are submitted again after so long.
     """
 
     sweep_ms: int = 250
     again_ms: int = 60_000
+    linger_ms: int = 25
 
 
 @dataclass(slots=True)
@@ -100,6 +103,7 @@ class Deliberate:
         self._owing: set[str] = set()
         self._packing: set[str] = set()
         self._inbox: dict[str, list[_Waiting]] = {}
+        self._lingering: dict[str, asyncio.TimerHandle | None] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -149,16 +153,38 @@ class Deliberate:
 
     def _offer(self, identity: str, waiting: _Waiting) -> None:
         """Put an input into the deliberation's inbox; one task at a time works through it."""
-        queue = self._inbox.get(identity)
-        if queue is not None:
-            queue.append(waiting)
-            return
         if self._tasks is None:
             if waiting.done is not None:
-                waiting.done.set_exception(FleetError("Deliberate is not running"))
+                waiting.done.set_exception(Unavailable("Deliberate is not running"))
             return
-        self._inbox[identity] = [waiting]
-        self._tasks.create_task(self._work(identity))
+        queue = self._inbox.get(identity)
+        if queue is None:
+            queue = self._inbox[identity] = []
+            self._lingering[identity] = None
+        queue.append(waiting)
+        if identity not in self._lingering:
+            return
+        if not self._can_wait(identity, queue):
+            self._begin(identity)
+        elif self._lingering[identity] is None:
+            linger = self._settings.linger_ms / 1000
+            loop = asyncio.get_running_loop()
+            self._lingering[identity] = loop.call_later(linger, self._begin, identity)
+
+    def _can_wait(self, identity: str, queue: Sequence[_Waiting]) -> bool:
+        """Whether all that waits is results, and their step needs more than these to close."""
+        held = self._open.get(identity)
+        step = held.state.open_step if held is not None else None
+        if step is None or not all(isinstance(w.given, ResultArrived) for w in queue):
+            return False
+        return len(queue) < sum(job.ended is None for job in step.jobs)
+
+    def _begin(self, identity: str) -> None:
+        timer = self._lingering.pop(identity, None)
+        if timer is not None:
+            timer.cancel()
+        if self._tasks is not None:
+            self._tasks.create_task(self._work(identity))
 
     async def _work(self, identity: str) -> None:
         while batch := self._inbox[identity]:

@@ -34,7 +34,7 @@ def load(document: Document) -> Any:
     """
     try:
         return json.loads(document.value.decode("utf-8", "surrogatepass"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DecodeError(f"is not JSON: {error}", source=document.key) from None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fleet_core.domain.codec import from_data
-from fleet_core.domain.context import ContextPack, PackRequest, PlanRecord
+from fleet_core.domain.context import ANCHORS, ContextPack, PackRequest, PlanRecord
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
 from fleet_core.domain.ids import text_hash
-from fleet_core.domain.pack import considered, fill, query_of, texts_of
+from fleet_core.domain.pack import considered, fill, query_of, texts_of, too_small
 from fleet_core.domain.plan import Plan
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.event_bus import Subscription
@@ -42,18 +43,25 @@ class Hydrate(Hydrator):
         self._counts: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def pack(self, request: PackRequest) -> ContextPack:
-        """See the port. Tokens are counted in one batch, and once more over the whole."""
+        """See the port. Tokens are counted in one batch, and once more over the whole.
+
+        A tokenizer may find the whole larger than its parts; then what is least is left out.
+        """
         around = await self._graph.neighbourhood(query_of(request))
         items = considered(request, around)
         sizes = await self._sizes(texts_of(items))
+        without: dict[str, str] = {}
+        name = self._model.tokenizer()
         while True:
-            pack = fill(request, items, around.revision, sizes, self._model.tokenizer())
+            pack = fill(request, items, around.revision, sizes, name, without=without)
             sizes |= await self._sizes([pack.text])
             used = sizes[pack.text]
-            if used <= request.budget or len(items) == 1:
-                return fill(request, items, around.revision, sizes, self._model.tokenizer())
-            kept = set(pack.items)
-            items.remove(next(i for i in reversed(items) if i.item in kept))
+            if used <= request.budget:
+                return replace(pack, tokens=used)
+            last = next(entry for entry in reversed(pack.ledger) if entry.included)
+            if last.kind in ANCHORS:
+                raise too_small(request, used)
+            without[last.item] = f"does not fit: with it the pack takes {used} tokens"
 
     async def record(self, decision: Decision) -> int:
         """See the port."""

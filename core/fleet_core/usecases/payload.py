@@ -41,7 +41,7 @@ async def opened(data: Mapping[str, Any], blobs: BlobStore) -> Mapping[str, Any]
     raw = await blobs.get(str(data["ref"]))
     try:
         found = json.loads(raw.decode("utf-8", "surrogatepass"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DecodeError(f"is not JSON: {error}", source=str(data["ref"])) from None
     if not isinstance(found, dict):
         raise DecodeError("should be an object", source=str(data["ref"]))

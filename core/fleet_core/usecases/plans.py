@@ -49,7 +49,10 @@ _STATES = {
 
 
 def approval(plan: Plan, attempt: int, now_ms: int, *, fresh: bool = False) -> Event:
-    """The event `planning.plan.approved`, as the planning side sends it; the plan travels whole."""
+    """The event `planning.plan.approved`, as the planning side sends it; the plan travels whole.
+
+    Its id holds the time: an approval that went to the dead letters can be given again.
+    """
     identity = plan_id(plan)
     data = {
         "plan_id": identity,
@@ -57,7 +60,7 @@ def approval(plan: Plan, attempt: int, now_ms: int, *, fresh: bool = False) -> E
         "attempt": attempt,
         "fresh": fresh,
     }
-    return Event(f"plan:{identity}:{attempt}", PLAN_APPROVED, data, now_ms)
+    return Event(f"plan:{identity}:{attempt}:{now_ms}", PLAN_APPROVED, data, now_ms)
 
 
 class Plans:

@@ -62,7 +62,7 @@ def _critique(state: Deliberation, round_: int) -> StepDraft | None:
 def _revise(state: Deliberation, round_: int) -> StepDraft | None:
     schema = proposal_schema(state.known_tasks)
     drafts = []
-    for version in standing_versions(versions(state)):
+    for version in standing_versions(versions(state), state.task.checks):
         said = critiques_on(state, version.proposal.digest, round_)
         if said:
             agent = state.council.agent(version.agent_id)
