@@ -11,6 +11,9 @@ from fleet_core.ports.clock import Clock
 from fleet_core.ports.state_store import Document, Put, StateStore, Write
 
 
+_PURGE_EVERY_MS = 60_000
+
+
 class _Kept(NamedTuple):
     document: Document
     until_ms: int  # 0 for ever
@@ -23,6 +26,7 @@ class InMemoryStateStore(StateStore):
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._keys: list[str] = []
+        self._purge_at = clock() + _PURGE_EVERY_MS
 
     async def get(self, keys: Sequence[str]) -> Sequence[Document | None]:
         """The documents of those keys, in that order."""
@@ -32,6 +36,8 @@ class InMemoryStateStore(StateStore):
     async def commit(self, writes: Sequence[Write]) -> Sequence[int]:
         """All the writes or none; see the port."""
         now = self._clock()
+        if now >= self._purge_at:
+            self._purge(now)
         present = []
         for write in writes:
             document = self._live(write.key, now)
@@ -85,3 +91,8 @@ class InMemoryStateStore(StateStore):
         if self._kept.pop(key, None) is not None:
             del self._keys[bisect_left(self._keys, key)]
         return 0
+
+    def _purge(self, now: int) -> None:
+        self._purge_at = now + _PURGE_EVERY_MS
+        self._kept = {k: kept for k, kept in self._kept.items() if not 0 < kept.until_ms <= now}
+        self._keys = sorted(self._kept)

@@ -17,6 +17,7 @@ from fleet_adapters.sqlite._schema import connect
 
 _LOG_BYTES = 16 * 1024 * 1024
 _LOOK_EVERY = 16  # commits
+_WAIT_S = 2.0  # for a moment in which nobody writes
 
 
 class Checkpointer:
@@ -48,7 +49,7 @@ class Checkpointer:
             await asyncio.wait([self._running])
 
     def _checkpoint(self) -> None:
-        connection = connect(self._path)
+        connection = connect(self._path, _WAIT_S)
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             # Truncated, so that the file's size says how much there is to move.

@@ -94,10 +94,13 @@ CREATE TABLE decision(
     superseded_by INTEGER REFERENCES decision(id),
     document BLOB NOT NULL
 );
-CREATE INDEX decision_current ON decision(plan_id, task_id) WHERE superseded_by IS NULL;
-CREATE INDEX decision_timeline ON decision(story, recorded_ms, decision_id, plan_id)
+CREATE INDEX decision_current ON decision(plan_id, task_id, superseded_by)
     WHERE superseded_by IS NULL;
-CREATE INDEX decision_role ON decision(story, role, recorded_ms, decision_id, plan_id)
+CREATE INDEX decision_timeline
+    ON decision(story, recorded_ms, decision_id, plan_id, superseded_by)
+    WHERE superseded_by IS NULL;
+CREATE INDEX decision_role
+    ON decision(story, role, recorded_ms, decision_id, plan_id, superseded_by)
     WHERE superseded_by IS NULL;
 CREATE TABLE affects(
     story INTEGER NOT NULL,
@@ -112,14 +115,14 @@ CREATE INDEX affects_decision ON affects(decision);
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection with this program's settings, which never waits for a lock.
+def connect(path: Path, wait_s: float = 0.0) -> sqlite3.Connection:
+    """A connection with this program's settings, which waits for a lock at most so long.
 
     Commits go to the write-ahead log without an fsync, which a kill of the process cannot lose;
     the log is moved into the file by `_checkpoint`, never by a commit.
     """
     connection = sqlite3.connect(
-        path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, timeout=wait_s, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint=0")

@@ -18,7 +18,6 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
 
 import pytest
 
@@ -46,9 +45,17 @@ class Subjects:
             f"{self.token}:{number}", subject or self.one, {"n": number}, 1_700_000_000_000
         )
 
-    def subscription(self, **terms: int) -> Subscription:
+    def subscription(
+        self, *, ack_wait_ms: int = 30_000, max_deliver: int = 5, max_in_flight: int = 256
+    ) -> Subscription:
         """A durable on subject `one`."""
-        return replace(Subscription(self.durable, (self.one,)), **terms)
+        return Subscription(
+            self.durable,
+            (self.one,),
+            ack_wait_ms=ack_wait_ms,
+            max_deliver=max_deliver,
+            max_in_flight=max_in_flight,
+        )
 
 
 def _number(delivery: Delivery | Stored) -> int:

@@ -1,0 +1,221 @@
+"""Which files are refused, what a failing write does to others, what ages out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_adapters.sqlite import _checkpoint, _file
+from fleet_core.domain.decision import Decision, DecisionStanding
+from fleet_core.domain.events import Event
+from fleet_core.errors import Conflict, FleetError, NotFound, ProfileError, StoreError
+from fleet_core.ports.event_bus import Subscription
+from fleet_core.ports.state_store import Put
+
+pytestmark = pytest.mark.anyio
+_DAY_MS = 24 * 3_600_000
+
+
+def _sql(path: Path, *statements: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        return [row for statement in statements for row in connection.execute(statement)]
+    finally:
+        connection.close()
+
+
+async def test_a_file_that_is_not_sqlite_is_refused(opener: Any) -> None:
+    path = opener.home / "fleet.sqlite"
+    path.write_bytes(b"these are notes, not a database " * 100)
+    with pytest.raises(StoreError, match="not an SQLite file") as caught:
+        await opener.open("bus")
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+    assert path.read_bytes().startswith(b"these are notes")
+
+
+async def test_another_programs_file_is_refused(opener: Any) -> None:
+    _sql(opener.home / "fleet.sqlite", "CREATE TABLE precious(x)")
+    with pytest.raises(StoreError, match="another program"):
+        await opener.open("state")
+    assert _sql(opener.home / "fleet.sqlite", "SELECT name FROM sqlite_schema") == [("precious",)]
+
+
+async def test_another_schema_version_is_refused(opener: Any) -> None:
+    await opener.open("state")
+    await opener.close()
+    _sql(opener.home / "fleet.sqlite", "PRAGMA user_version=99")
+    with pytest.raises(StoreError, match="schema version 99, this program reads 1"):
+        await opener.open("state")
+
+
+async def test_a_folder_in_the_files_place_is_refused(opener: Any) -> None:
+    (opener.home / "fleet.sqlite").mkdir()
+    with pytest.raises(StoreError):
+        await opener.open("state")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_read_only_folder_is_refused(opener: Any) -> None:
+    opener.home.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with pytest.raises(StoreError, match="cannot be opened"):
+            await opener.open("state")
+    finally:
+        opener.home.chmod(stat.S_IRWXU)
+
+
+async def test_ports_of_one_path_share_and_must_agree(opener: Any) -> None:
+    await opener.open("bus")
+    await opener.open("state")
+    assert len(_file._shared) == 1
+    opener.durability = "power"
+    with pytest.raises(ProfileError, match="open with durability"):
+        await opener.open("graph")
+    opener.durability = "sometimes"
+    with pytest.raises(ProfileError, match="no durability"):
+        await opener.open("graph")
+    await opener.close()
+    assert not _file._shared
+    assert sorted(p.name for p in opener.home.iterdir()) == ["fleet.sqlite", "fleet.sqlite-lock"]
+
+
+async def test_a_full_disk_refuses_writes_and_harms_nothing(opener: Any) -> None:
+    state, bus = await opener.open("state"), await opener.open("bus")
+    await state.commit([Put("before", b"x")])
+    connection = next(iter(_file._shared.values())).file.writer._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count={pages + 10}")
+    results = await asyncio.gather(
+        state.commit([Put("large", b"x" * 1_000_000)]),
+        state.commit([Put("small", b"x")]),
+        bus.publish([Event("a", "context.updated", {})]),
+        return_exceptions=True,
+    )
+    assert isinstance(results[0], StoreError)
+    assert "full" in results[0].message
+    assert results[1:] == [[1], None]
+    found = await state.get(["before", "large", "small"])
+    assert [d and d.value for d in found] == [b"x", None, b"x"]
+
+
+async def test_writes_wait_for_another_writer_without_blocking_the_loop(opener: Any) -> None:
+    state = await opener.open("state")
+    other = sqlite3.connect(opener.home / "fleet.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    commit = asyncio.create_task(state.commit([Put("a", b"x")]))
+    done, _ = await asyncio.wait([commit], timeout=0.1)
+    assert not done
+    assert await state.get(["a"]) == [None]
+    other.execute("ROLLBACK")
+    other.close()
+    assert await commit == [1]
+
+
+async def test_what_nobody_waits_for_any_more_is_kept_whole_or_not_at_all(opener: Any) -> None:
+    state = await opener.open("state")
+    tasks = [
+        asyncio.create_task(state.commit([Put(f"a{n}", b"x"), Put(f"b{n}", b"x")]))
+        for n in range(50)
+    ]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    keys = {d.key for d in await state.scan("")}
+    assert {k[1:] for k in keys if k[0] == "a"} == {k[1:] for k in keys if k[0] == "b"}
+    assert {f"a{n}" for n in range(1, 50, 2)} <= keys
+
+
+async def test_the_log_file_stays_bounded_under_load(
+    opener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_checkpoint, "_LOG_BYTES", 1_000_000)
+    state = await opener.open("state")
+    largest = 0
+    for number in range(400):
+        await asyncio.gather(
+            *(state.commit([Put(f"{k}", b"%d" % number * 5000)]) for k in range(4))
+        )
+        largest = max(largest, (opener.home / "fleet.sqlite-wal").stat().st_size)
+    written = 400 * 4 * 10_000
+    assert largest < written / 2
+    assert [d.value for d in await state.scan("")] == [b"399" * 5000] * 4
+
+
+async def test_events_blobs_and_documents_age_out(opener: Any) -> None:
+    opener.clock_ms = 100 * _DAY_MS
+    bus, state, blobs = [await opener.open(name) for name in ("bus", "state", "blobs")]
+    await bus.publish([Event("result", "agent.results.x", {}), Event("c", "context.updated", {})])
+    await state.commit([Put("claim", b"x", ttl_ms=1000), Put("kept", b"x")])
+    ref = await blobs.put(b"old")
+    async with bus.subscribe(Subscription("d", (">",))) as deliveries:
+        assert (await anext(deliveries)).event.event_id == "result"
+    for name in ("bus", "state", "blobs"):
+        await opener.close()
+        opener.clock_ms += 3 * _DAY_MS if name != "blobs" else 40 * _DAY_MS
+        bus, state, blobs = [await opener.open(n) for n in ("bus", "state", "blobs")]
+        await bus.publish([Event(f"{name}-new", "planning.plan.approved", {})])
+        kept = [s.event.event_id async for s in bus.replay([">"])]
+        if name == "bus":
+            assert kept == ["c", "bus-new"]
+            assert await blobs.get(ref) == b"old"
+    assert kept == ["state-new", "blobs-new"][-len(kept) :]
+    with pytest.raises(NotFound):
+        await blobs.get(ref)
+    path = opener.home / "fleet.sqlite"
+    assert _sql(path, "SELECT key FROM document") == [(b"kept",)]
+    async with bus.subscribe(Subscription("d", (">",))) as deliveries:
+        assert (await anext(deliveries)).event.event_id == kept[0]
+
+
+async def test_positions_never_repeat(opener: Any) -> None:
+    opener.clock_ms = 100 * _DAY_MS
+    bus = await opener.open("bus")
+    await bus.publish([Event("a", "agent.results.x", {}), Event("b", "agent.results.x", {})])
+    await opener.close()
+    opener.clock_ms += 40 * _DAY_MS
+    bus = await opener.open("bus")
+    await bus.publish([Event("c", "agent.results.x", {})])
+    assert [s.position async for s in bus.replay([">"])][-1] == 3
+
+
+async def test_no_error_of_the_driver_crosses_a_port(opener: Any) -> None:
+    bus, state, blobs, graph = [
+        await opener.open(name) for name in ("bus", "state", "blobs", "graph")
+    ]
+    _sql(opener.home / "fleet.sqlite", *(f"DROP TABLE {t}" for t in ("log", "document", "blob")))
+    _sql(opener.home / "fleet.sqlite", "DROP TABLE affects", "DROP TABLE decision")
+    made = Decision("d", "d", "s", "p", "t", "DEV", "", "", "", "", DecisionStanding.REFUTED, "", 0)
+    calls = [
+        bus.publish([Event("a", "context.updated", {})]),
+        state.get(["a"]),
+        state.commit([Put("a", b"x")]),
+        state.scan(""),
+        blobs.put(b"x"),
+        blobs.get("sha256:" + "0" * 64),
+        graph.decision("x"),
+        graph.record_decision(made, 1),
+    ]
+    for error in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(error, FleetError)
+        assert not isinstance(error, Conflict)
+    with pytest.raises(FleetError):
+        _ = [s async for s in bus.replay([">"])]
+
+
+async def test_a_neighbourhood_reads_no_table_but_its_decisions(opener: Any) -> None:
+    await opener.open("graph")
+    from fleet_adapters.sqlite import graph as module  # noqa: PLC0415 -- its queries are tested
+
+    for query in (module._ANCESTOR, module._AFFECTING, module._SIBLINGS, module._TIMELINE):
+        values = "EXPLAIN QUERY PLAN " + query.replace("?", "1")
+        (plan,) = _sql(opener.home / "fleet.sqlite", values)
+        assert "COVERING INDEX" in plan[3] or "PRIMARY KEY" in plan[3], plan
+        assert "TEMP B-TREE" not in plan[3]
