@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fleet_core.domain.codec import from_data, to_data
@@ -32,15 +33,18 @@ from fleet_core.errors import Conflict, DecodeError, FleetError, NotFound, PlanE
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Delete, Put, Write
 from fleet_core.usecases import keys
-from fleet_core.usecases.consume import consume
+from fleet_core.usecases.consume import PATIENT, consume
 from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate
 from fleet_core.usecases.documents import dump_object, load_object
+from fleet_core.usecases.patience import until_available
 from fleet_core.usecases.payload import closed, opened
 from fleet_core.usecases.stores import Stores
 
 _log = logging.getLogger("fleet.plans")
-SUBSCRIPTION = Subscription("plans", (PLAN_APPROVED, COMPLETED, CONTEXT_UPDATED))
+SUBSCRIPTION = Subscription(
+    "plans", (PLAN_APPROVED, COMPLETED, CONTEXT_UPDATED), max_deliver=PATIENT
+)
 _STATES = {
     Phase.DECIDED: TaskState.DECIDED,
     Phase.FAILED: TaskState.FAILED,
@@ -61,6 +65,28 @@ def approval(plan: Plan, attempt: int, now_ms: int, *, fresh: bool = False) -> E
         "fresh": fresh,
     }
     return Event(f"plan:{identity}:{attempt}:{now_ms}", PLAN_APPROVED, data, now_ms)
+
+
+def approved_plan(data: Mapping[str, Any], source: str) -> tuple[str, Plan]:
+    """The plan of an approval, and its id.
+
+    Raises:
+        DecodeError: it holds no plan, or another than its id says.
+    """
+    if "plan" not in data:
+        raise DecodeError(
+            "the approval names a plan and does not hold it",
+            "send the whole plan, or a blob reference to it",
+            source=source,
+            field="plan",
+        )
+    plan = from_data(Plan, data["plan"], source=source, at="plan")
+    identity = _text(data, "plan_id", source)
+    if identity != plan_id(plan):
+        raise DecodeError(
+            f"is not the plan's id, which is {plan_id(plan)}", source=source, field="plan_id"
+        )
+    return identity, plan
 
 
 class Plans:
@@ -136,9 +162,10 @@ class Plans:
     async def cancel(self, identity: str, reason: str) -> PlanRun:
         """Cancel what waits, then what runs."""
         run = (await self._reduce(identity, CancelPlan(self._clock(), reason))).run
-        for task in run.tasks:
-            if task.state is TaskState.RUNNING:
-                await self._deliberate.cancel(task.deliberation_id, reason)
+        for start in _running(run, self._clock()):
+            # Whoever saved that it runs may not have started it yet: nothing may start it later.
+            state = await self._deliberate.start(start)
+            await self._deliberate.cancel(state.deliberation_id, reason)
         return run
 
     async def _handle(self, event: Event) -> None:
@@ -147,10 +174,10 @@ class Plans:
         if event.subject == PLAN_APPROVED:
             given: PlanInput = await self._approved(data, event, source)
         elif event.subject == COMPLETED:
-            given = _ended(data, event.time_ms, source)
+            given = _ended(data, self._clock(), source)
         else:
             task_id, deliberation = (_text(data, k, source) for k in ("task_id", "deliberation_id"))
-            given = DecisionRecorded(event.time_ms, task_id, deliberation)
+            given = DecisionRecorded(self._clock(), task_id, deliberation)
         try:
             reduction = await self._reduce(_text(data, "plan_id", source), given)
         except NotFound:
@@ -160,26 +187,21 @@ class Plans:
         await self._carry_out(reduction)
 
     async def _approved(self, data: Mapping[str, Any], event: Event, source: str) -> Approved:
-        if "plan" not in data:
-            raise DecodeError(
-                "the approval names a plan and does not hold it",
-                "send the whole plan, or a blob reference to it",
-                source=source,
-                field="plan",
-            )
-        plan = from_data(Plan, data["plan"], source=source, at="plan")
+        identity, plan = approved_plan(data, source)
         councils = await self._councils.all()
         plan = validated(plan, roles=councils, source=source)
         self._refuse_unknown_protocol(plan, source)
+        # Leases run from now: the event may have waited for an orchestrator for hours.
         return Approved(
-            event.time_ms,
-            plan_id(plan),
+            self._clock(),
+            identity,
             plan,
             from_data(int, data.get("attempt", 1), source=source, at="attempt"),
             {task.role: councils[task.role] for task in plan.tasks},
             self._protocol,
             self._terms,
             from_data(bool, data.get("fresh", False), source=source, at="fresh"),
+            event.time_ms,
         )
 
     def _refuse_unknown_protocol(self, plan: Plan, source: str) -> None:
@@ -223,15 +245,20 @@ class Plans:
     async def _recover(self) -> None:
         """Start again what saved plans say is running; each start is idempotent."""
         after = keys.PLAN_OPEN
-        while documents := await self._state.scan(keys.PLAN_OPEN, after=after):
+        while documents := await until_available(
+            lambda: self._state.scan(keys.PLAN_OPEN, after=after), "resuming plans"
+        ):
             for document in documents:
                 identity = document.key.removeprefix(keys.PLAN_OPEN)
                 try:
-                    run = await self.get(identity)
-                    await self._carry_out(PlanReduction(run, _running(run, self._clock())))
+                    await until_available(partial(self._resume, identity), f"plan {identity}")
                 except FleetError as error:
                     _log.warning("plan %s not resumed: %s", identity, error)
             after = documents[-1].key
+
+    async def _resume(self, identity: str) -> None:
+        run = await self.get(identity)
+        await self._carry_out(PlanReduction(run, _running(run, self._clock())))
 
 
 def _running(run: PlanRun, now_ms: int) -> tuple[Start, ...]:
