@@ -98,8 +98,8 @@ def _pull(
     stop: threading.Event,
 ) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url  # noqa: PLC0415 -- see `pull`
+    from huggingface_hub import utils as hub_utils  # noqa: PLC0415 -- see `pull`
     from huggingface_hub.file_download import http_get  # noqa: PLC0415 -- see `pull`
-    from huggingface_hub.utils._headers import build_hf_headers  # noqa: PLC0415 -- see `pull`
 
     where = f"{repo}/{filename}"
     url = hf_hub_url(repo, filename, endpoint=endpoint)
@@ -113,7 +113,7 @@ def _pull(
         for old in target.parent.glob(f".{target.name}.*.partial"):
             if old != part:  # of an earlier version of the file
                 old.unlink()
-        headers = build_hf_headers()
+        headers = hub_utils.build_hf_headers()  # type: ignore[attr-defined]  # exported lazily
         if urlsplit(found.location).netloc != urlsplit(url).netloc:
             headers.pop("authorization", None)  # a storage server is another party
         with part.open("ab") as sink:

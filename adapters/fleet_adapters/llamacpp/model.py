@@ -25,7 +25,7 @@ class LlamacppModel(Model):
 
     def __init__(self, inner: ChatHttpModel, process: LlamaProcess, gguf: Path) -> None:
         self._inner = inner
-        self._process = process
+        self.process = process
         self._gguf = gguf
 
     async def complete(
@@ -50,16 +50,16 @@ class LlamacppModel(Model):
 
     async def health(self) -> ModelHealth:
         """See `Model.health`."""
-        if self._process.ended:
-            return ModelHealth(ready=False, detail=f"llama.cpp ended {self._process.ended}")
+        if self.process.ended:
+            return ModelHealth(ready=False, detail=f"llama.cpp ended {self.process.ended}")
         health = await self._inner.health()
         return ModelHealth(health.ready, f"{health.detail} ({self._gguf})")
 
     def _explained(self, error: ModelError) -> ModelError:
-        if not self._process.ended or not error.retryable:
+        if not self.process.ended or not error.retryable:
             return error
         told = ModelUnavailable(
-            f"llama.cpp ended {self._process.ended}",
+            f"llama.cpp ended {self.process.ended}",
             "start again; where it ends again, take another model (--set model.gguf=PATH)",
         )
         told.prompt_tokens = error.prompt_tokens
