@@ -10,7 +10,6 @@ from fleet_core.errors import Conflict
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.state_store import Document, Put, StateStore, Write
 
-
 _PURGE_EVERY_MS = 60_000
 
 

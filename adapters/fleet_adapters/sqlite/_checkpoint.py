@@ -17,11 +17,15 @@ from fleet_adapters.sqlite._schema import connect
 
 _LOG_BYTES = 16 * 1024 * 1024
 _LOOK_EVERY = 16  # commits
-_WAIT_S = 2.0  # for a moment in which nobody writes
+_WAIT_S = 0.1  # for other processes; so long, at most, are this one's commits put off
 
 
 class Checkpointer:
-    """Watches the log's size; at most one checkpoint runs."""
+    """Watches the log's size; at most one checkpoint runs.
+
+    Attributes:
+        finishing: commits are to be put off for the moment.
+    """
 
     def __init__(self, path: Path, pool: Executor, log: logging.Logger) -> None:
         self._path = path
@@ -29,6 +33,7 @@ class Checkpointer:
         self._pool = pool
         self._log = log
         self._commits = 0
+        self.finishing = False
         self._running: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -52,9 +57,13 @@ class Checkpointer:
         connection = connect(self._path, _WAIT_S)
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self.finishing = True
             # Truncated, so that the file's size says how much there is to move.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            # Whoever writes first to the new log waits for an fsync of its header.
+            connection.execute("UPDATE stream SET pruned = pruned WHERE id = 1")
         finally:
+            self.finishing = False
             connection.close()
 
     def _ended(self, running: asyncio.Future[None]) -> None:

@@ -102,7 +102,7 @@ async def _open(
             path,
             power=durability == "power",
             pool=pool,
-            committed=checkpointer.committed,
+            checkpointer=checkpointer,
             log=log,
         )
         undo.push_async_callback(writer.close)

@@ -173,8 +173,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     if tables:
         # What only a write would find out later is better known at the start.
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
+        connection.execute("DELETE FROM durable WHERE 0")
         return
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fleet_adapters.sqlite._checkpoint import Checkpointer
 from fleet_adapters.sqlite._errors import is_busy, translated
 from fleet_core.errors import FleetError, Unavailable
 
@@ -56,7 +57,7 @@ class Writer:
         connection: never in a transaction outside of a call.
         power: whether a write must survive power loss before it is answered.
         pool: where fsync runs.
-        committed: called after each commit.
+        checkpointer: told of each commit; asks to put them off now and then.
     """
 
     def __init__(
@@ -66,14 +67,14 @@ class Writer:
         *,
         power: bool,
         pool: Executor,
-        committed: Callable[[], None],
+        checkpointer: Checkpointer,
         log: logging.Logger,
     ) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
         self._path = path
         self._pool = pool
-        self._committed = committed
+        self._checkpointer = checkpointer
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._queue: list[_Write] = []
@@ -169,6 +170,9 @@ class Writer:
     def _flush(self) -> None:
         """One transaction over all that waits; where one write fails, one for each."""
         self._timer = None
+        if self._checkpointer.finishing:
+            self._timer = self._loop.call_later(_BUSY_FIRST_S, self._flush)
+            return
         writes = [write for write in self._queue if not write.abandoned]
         self._queue = []
         if self._lazy and self._loop.time() >= self._lazy_due:
@@ -209,7 +213,7 @@ class Writer:
             for write in writes:
                 write.error = None
             raise
-        self._committed()
+        self._checkpointer.committed()
 
     def _may_wait(self) -> bool:
         now = self._loop.time()

@@ -54,10 +54,9 @@ async def _until(condition: Callable[[], bool]) -> None:
 async def test_what_was_answered_survives_a_kill(
     opener: Any, durability: str, answers: int
 ) -> None:
-    said = []
+    said: list[str] = []
     async with _process(opener.home, "write", durability) as process:
-        for _ in range(answers):
-            said.append(await _line(process))
+        said += [await _line(process) for _ in range(answers)]
         process.kill()
         assert process.stdout is not None
         rest = (await process.stdout.read()).decode()

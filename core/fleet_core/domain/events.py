@@ -162,7 +162,9 @@ def encode(event: Event) -> bytes:
     """The envelope as UTF-8 JSON; lone surrogates, which models do send, travel escaped."""
     data = to_cloudevent(event)
     try:
-        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
     except UnicodeEncodeError:
         return json.dumps(data, separators=(",", ":")).encode()
 

@@ -113,6 +113,12 @@ class EventBusContract:
             await delivery.ack()
         assert [stored.event for stored in await _replayed(bus, on.one)] == [event]
 
+    async def test_text_with_lone_surrogates_arrives(self, bus: EventBus, on: Subjects) -> None:
+        """JSON can carry them, so a model can write them."""
+        event = Event(f"{on.token}:1", on.one, {"text": "half \ud83d of a pair"})
+        await bus.publish([event])
+        assert [stored.event.data for stored in await _replayed(bus, on.one)] == [event.data]
+
     async def test_publishing_an_id_again_changes_nothing(
         self, bus: EventBus, on: Subjects
     ) -> None:
