@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
@@ -24,7 +25,7 @@ from typing import Any
 from fleet_adapters.sandbox import verdict
 from fleet_adapters.sandbox.box import GONE, Box, Report, open_box
 from fleet_adapters.sandbox.bubblewrap import OPTIONAL, Walls
-from fleet_adapters.sandbox.extract import Code, python_code
+from fleet_adapters.sandbox.extract import Code, any_code, python_code
 from fleet_adapters.sandbox.inside import wire
 from fleet_adapters.sandbox.interpreter import find_interpreter
 from fleet_adapters.sandbox.settings import SandboxSettings
@@ -36,6 +37,7 @@ from fleet_core.errors import CheckRefused, ProfileError
 from fleet_core.ports.check import Check
 
 NO_CODE = "no Python code in the proposal"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INSTALL = "install bubblewrap (e.g. apt-get install bubblewrap)"
 _HINT = "allow unprivileged user namespaces, or run where bubblewrap works"
 _PROBE_MS = 10_000
@@ -49,7 +51,7 @@ _SMALLEST = {
     "parallel": 0,
 }
 _HELP_SECONDS = 10
-MAX_PROPOSAL = 1024 * 1024
+MAX_PROPOSAL = 512 * 1024
 
 
 @asynccontextmanager
@@ -104,9 +106,18 @@ class SandboxCheck:
         """
         spec = _spec(request)
         walls = await self._ready()
-        code = python_code(request.proposal, getattr(spec, "entry", ""))
-        if code is None or len(code.text) > MAX_PROPOSAL:
-            return failed(request.check, NO_CODE if code is None else "the proposal is too long")
+        code = (
+            python_code(request.proposal, spec.entry)
+            if isinstance(spec, PythonSpec)
+            else any_code(request.proposal)
+        )
+        if code is None:
+            none = NO_CODE if isinstance(spec, PythonSpec) else "the proposal is empty"
+            return failed(request.check, none)
+        if _SURROGATE.search(code.text):
+            return failed(request.check, "the code holds half a character, which is no text")
+        if len(code.text) > MAX_PROPOSAL:
+            return failed(request.check, f"the code is longer than {MAX_PROPOSAL} characters")
         allowed = min(timeout_ms, self._settings.timeout_ms)
         async with self._slots:
             try:

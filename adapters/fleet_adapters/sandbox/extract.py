@@ -14,7 +14,7 @@ _PYTHON = ("python", "py", "python3")
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Python code; `fenced` is False where it is the whole text, which may then be none at all."""
+    """Code; `fenced` is False where it is the whole text, which may then be none at all."""
 
     text: str
     fenced: bool
@@ -44,6 +44,14 @@ def python_code(proposal: str, entry: str = "") -> Code | None:
         return None
     defining = [text for text in chosen if entry and _defines(text, entry)]
     return Code((defining or chosen)[-1], fenced=True)
+
+
+def any_code(proposal: str) -> Code | None:
+    """The last fenced block, whatever its language; without any fence the whole text."""
+    blocks = _blocks(proposal)
+    if blocks:
+        return Code(blocks[-1][1], fenced=True)
+    return Code(proposal, fenced=False) if proposal.strip() else None
 
 
 def _blocks(proposal: str) -> list[tuple[str, str]]:

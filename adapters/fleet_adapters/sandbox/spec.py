@@ -147,7 +147,7 @@ def _path(path: Any, at: str) -> None:
     if not isinstance(path, str):
         raise _wrong(at, "a relative path", path)
     plain = posixpath.normpath(path)
-    if plain != path or path.startswith(("/", "..")) or path == "." or "\0" in path:
+    if plain != path or path.startswith(("/", "../")) or path in (".", "..") or "\0" in path:
         raise SpecError(at, f"{path[:60]!r} is no plain relative path", "e.g. src/solution.py")
 
 

@@ -164,6 +164,7 @@ class Proxy:
         _ask(self, "setattr", name, value)
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
+        """Call it at the other end, and note the call for whoever reports a failure."""
         side, _, name = object.__getattribute__(self, "_fleet")
         spoken = [wire.shown(arg, 60) for arg in args]
         spoken += [f"{key}={wire.shown(arg, 60)}" for key, arg in kwargs.items()]
