@@ -162,9 +162,7 @@ def encode(event: Event) -> bytes:
     """The envelope as UTF-8 JSON; lone surrogates, which models do send, travel escaped."""
     data = to_cloudevent(event)
     try:
-        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
-    )
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return json.dumps(data, separators=(",", ":")).encode()
 

@@ -10,9 +10,11 @@ from fleet_core.domain.events import DEAD, Event, to_cloudevent
 from fleet_core.errors import FleetError
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.event_bus import Delivery, EventBus, Subscription
+from fleet_core.usecases.patience import delay_ms, until_available
 
 _log = logging.getLogger("fleet.consume")
-FIRST_DELAY_MS, LONGEST_DELAY_MS = 100, 10_000
+PATIENT = 100
+"""Deliveries of an event that only outages fail: with `delay_ms` about a quarter of an hour."""
 
 
 async def consume(
@@ -27,6 +29,7 @@ async def consume(
 
     An event is acknowledged once `handle` returns. A retryable error brings it again with
     back-off; any other, and the last attempt's, puts it among the dead letters with the reason.
+    A subscription that breaks because the bus is away is taken up again.
     """
     seats = asyncio.Semaphore(side_by_side)
 
@@ -36,14 +39,27 @@ async def consume(
         except Exception as error:  # noqa: BLE001 -- whatever it is, the delivery must be settled
             await give_back(bus, delivery, error, clock)
         else:
-            await delivery.ack()
+            await done(delivery)
         finally:
             seats.release()
 
-    async with bus.subscribe(subscription) as deliveries, asyncio.TaskGroup() as tasks:
-        async for delivery in deliveries:
-            await seats.acquire()
-            tasks.create_task(one(delivery))
+    async with asyncio.TaskGroup() as tasks:
+
+        async def listen() -> None:
+            async with bus.subscribe(subscription) as deliveries:
+                async for delivery in deliveries:
+                    await seats.acquire()
+                    tasks.create_task(one(delivery))
+
+        await until_available(listen, f"subscription {subscription.durable!r}")
+
+
+async def done(delivery: Delivery) -> None:
+    """Acknowledge; where that does not get through, the event comes again and changes nothing."""
+    try:
+        await delivery.ack()
+    except FleetError as error:
+        _log.warning("event %s not acknowledged: %s", delivery.event.event_id, error)
 
 
 async def give_back(bus: EventBus, delivery: Delivery, error: Exception, clock: Clock) -> None:
@@ -51,11 +67,13 @@ async def give_back(bus: EventBus, delivery: Delivery, error: Exception, clock: 
     retryable = isinstance(error, FleetError) and error.retryable
     if not isinstance(error, FleetError):
         _log.error("event %s failed", delivery.event.event_id, exc_info=error)
-    if retryable and not delivery.last:
-        delay = min(FIRST_DELAY_MS * 2 ** (delivery.attempt - 1), LONGEST_DELAY_MS)
-        await delivery.nak(delay)
-        return
-    await bury(bus, delivery, error, clock)
+    try:
+        if retryable and not delivery.last:
+            await delivery.nak(delay_ms(delivery.attempt))
+        else:
+            await bury(bus, delivery, error, clock)
+    except FleetError as lost:
+        _log.warning("event %s not settled, comes again: %s", delivery.event.event_id, lost)
 
 
 async def bury(bus: EventBus, delivery: Delivery, error: Exception, clock: Clock) -> None:

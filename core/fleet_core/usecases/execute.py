@@ -33,6 +33,7 @@ T = TypeVar("T")
 _log = logging.getLogger("fleet.execute")
 _KEPT = 2_000  # deliberations whose ended jobs `status` still knows
 _RETRY_MS = 200
+_LAST_WORDS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,12 @@ class ExecuteSettings:
 class _Held:
     """A job in this executor's hands."""
 
-    __slots__ = ("cancelled", "claimed", "job", "status", "task")
+    __slots__ = ("cancelled", "claimed", "ended", "interruptible", "job", "status", "task")
 
     def __init__(self, job: AgentJob) -> None:
         self.job = job
+        self.interruptible = False  # neither before it begins nor once it has ended
+        self.ended = False  # what it ended with is known, and is being kept
         self.status = JobStatus(job.job_id, job.deliberation_id, job.agent_id, "accepted")
         self.task: asyncio.Task[None] | None = None
         self.claimed = False
@@ -90,16 +93,8 @@ class Execute(Executor):
             finally:
                 self._tasks = None
                 renewal.cancel()
-                held = [h for h in self._held.values() if h.task is not None]
-                for one in held:
-                    if one.task is not None:
-                        one.task.cancel()
-                await asyncio.gather(
-                    *(h.task for h in held if h.task is not None), return_exceptions=True
-                )
-                claims = [Delete(keys.claim(h.job.job_id)) for h in held if h.claimed]
-                if claims:
-                    await self._state.commit(claims)
+                await asyncio.wait([renewal])
+                await self._stop(list(self._held.values()))
 
     async def submit(self, jobs: Sequence[AgentJob]) -> None:
         """See the port. The claims of jobs that nobody has yet are taken in one commit."""
@@ -113,11 +108,15 @@ class Execute(Executor):
             [keys.journal(j.job_id) for j in fresh] + [keys.claim(j.job_id) for j in fresh]
         )
         journaled, claimed = found[: len(fresh)], found[len(fresh) :]
-        await self._publish_again([d for d in journaled if d is not None])
+        for job, document in zip(fresh, journaled, strict=True):
+            if document is not None:
+                await self._journaled(_Held(job), document)
         rows = zip(fresh, journaled, claimed, strict=True)
         open_ = [(j, c) for j, d, c in rows if d is None and j.job_id not in self._held]
         free = [job for job, claim in open_ if claim is None]
         ours = {job.job_id for job in free} if await self._claim(free) else set[str]()
+        if self._tasks is None:
+            raise Unavailable("the executor is stopping", "submit again")
         for job, _ in open_:
             if job.job_id in self._held:
                 continue
@@ -131,9 +130,10 @@ class Execute(Executor):
         hit = 0
         for held in list(self._held.values()):
             wanted = not job_ids or held.job.job_id in job_ids
-            if held.job.deliberation_id == deliberation_id and wanted and not held.cancelled:
+            open_ = not held.cancelled and not held.ended
+            if held.job.deliberation_id == deliberation_id and wanted and open_:
                 held.cancelled = True
-                if held.task is not None:
+                if held.task is not None and held.interruptible:
                     held.task.cancel()
                 hit += 1
         return hit
@@ -150,10 +150,35 @@ class Execute(Executor):
         """See the port."""
         return await self._runner.stats()
 
-    async def _claim(self, jobs: Sequence[AgentJob]) -> bool:
-        """Claim all or none; False where somebody was quicker with one of them."""
+    async def _stop(self, held: Sequence[_Held]) -> None:
+        """Stop what runs; an answer that is there already is kept if the stores are quick."""
+        pairs = [(h, h.task) for h in held if h.task is not None]
+        for one, task in pairs:
+            if not one.ended:
+                task.cancel()
+        if pairs:
+            _, late = await asyncio.wait([task for _, task in pairs], timeout=_LAST_WORDS_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        await self._release([h.job for h in held if h.claimed])
+
+    async def _release(self, jobs: Sequence[AgentJob]) -> None:
         try:
-            await self._state.commit([self._claim_write(job, expect=0) for job in jobs])
+            await self._state.commit([Delete(keys.claim(job.job_id)) for job in jobs])
+        except FleetError as error:
+            _log.warning("claims run out by themselves, they were not given back: %s", error)
+
+    async def _claim(self, jobs: Sequence[AgentJob]) -> bool:
+        """Claim all or none; False where somebody was quicker with one of them.
+
+        A job that was claimed, run and journaled since we looked is not claimed again.
+        """
+        claims = [self._claim_write(job, expect=0) for job in jobs]
+        unjournaled = [Delete(keys.journal(job.job_id), expect=0) for job in jobs]
+        try:
+            await self._state.commit([*claims, *unjournaled])
         except Conflict:
             return False
         return True
@@ -170,7 +195,7 @@ class Execute(Executor):
             if writes:
                 try:
                     await self._state.commit(writes)
-                except Unavailable as error:
+                except FleetError as error:
                     _log.warning("claims not renewed: %s", error)
 
     async def _run(self, held: _Held) -> None:
@@ -180,16 +205,22 @@ class Execute(Executor):
             if result is not None:
                 result = await self._finish(held, result)
                 self._mark(held, "done", result.outcome)
-        except FleetError as error:
-            _log.error("job %s was run and could not be kept: %s", job.job_id, error)
+        except Exception:  # noqa: BLE001 -- one job must not end the others
+            _log.exception("job %s could not be kept; submitted again, it is run again", job.job_id)
+            self._seen.get(job.deliberation_id, {}).pop(job.job_id, None)
         finally:
             if self._tasks is not None:
                 self._held.pop(job.job_id, None)
 
     async def _result(self, held: _Held) -> AgentResult | None:
         """What the job ended with; None where another executor journaled it."""
+        held.interruptible = True
         try:
-            if not held.claimed and not await self._claimed_or_journaled(held):
+            if held.cancelled:
+                return _cancelled(held.job)
+            if not held.claimed and not await self._until(
+                held.job, lambda: self._claimed_or_journaled(held)
+            ):
                 return None
             self._mark(held, "running")
             return await self._perform(held.job)
@@ -199,11 +230,13 @@ class Execute(Executor):
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            cancelled = failed(held.job, "cancelled", "cancelled before it ended")
-            return replace(cancelled, outcome=Outcome.CANCELLED)
+            return _cancelled(held.job)
         except Exception as error:  # noqa: BLE001 -- a runner's bug is that job's failure
             _log.exception("job %s", held.job.job_id)
             return failed(held.job, "internal", f"{type(error).__name__}: {error}")
+        finally:
+            held.interruptible = False
+            held.ended = True
 
     async def _perform(self, job: AgentJob) -> AgentResult:
         """Run the job; a runner that is away is asked again until the job's deadline."""
@@ -221,12 +254,15 @@ class Execute(Executor):
         Where the other one journals it, its result is published again and this is False.
         """
         job = held.job
+        owner = self._settings.owner.encode()
         while self._clock() < job.slice.deadline_ms:
-            (done,) = await self._state.get([keys.journal(job.job_id)])
+            done, claim = await self._state.get([keys.journal(job.job_id), keys.claim(job.job_id)])
             if done is not None:
-                await self._publish_again([done])
+                await self._journaled(held, done)
                 return False
-            if await self._claim([job]):
+            # Ours where a commit was made and its answer lost: nobody else renews it.
+            mine = claim is not None and claim.value == owner
+            if mine or (claim is None and await self._claim([job])):
                 held.claimed = True
                 return True
             await asyncio.sleep(min(_RETRY_MS, self._settings.claim_ttl_ms) / 1000)
@@ -243,7 +279,8 @@ class Execute(Executor):
         try:
             await self._until(job, lambda: self._state.commit(writes))
         except Conflict:
-            (document,) = await self._state.get([keys.journal(job.job_id)])
+            key = keys.journal(job.job_id)
+            (document,) = await self._until(job, lambda: self._state.get([key]))
             if document is None:
                 raise
             result = load_object(AgentResult, document)
@@ -263,11 +300,11 @@ class Execute(Executor):
                     raise
                 await asyncio.sleep(_RETRY_MS / 1000)
 
-    async def _publish_again(self, journaled: Sequence[Document]) -> None:
-        """Publish journaled results; those the bus still holds are passed over by their ids."""
-        results = [load_object(AgentResult, document) for document in journaled]
-        if results:
-            await self._bus.publish([await self._event(r, to_data(r)) for r in results])
+    async def _journaled(self, held: _Held, document: Document) -> None:
+        """Publish a journaled result again; the bus passes over an id that it still holds."""
+        result = load_object(AgentResult, document)
+        await self._bus.publish([await self._event(result, to_data(result))])
+        self._mark(held, "done", result.outcome)
 
     async def _event(self, result: AgentResult, data: dict[str, Any]) -> Event:
         characters = len(result.text) + (len(result.evidence.output) if result.evidence else 0)
@@ -300,3 +337,8 @@ class Execute(Executor):
             if all(status.phase == "done" for status in jobs.values()):
                 del self._seen[deliberation_id]
                 return
+
+
+def _cancelled(job: AgentJob) -> AgentResult:
+    said = failed(job, "cancelled", "cancelled before it ended")
+    return replace(said, outcome=Outcome.CANCELLED)

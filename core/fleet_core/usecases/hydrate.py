@@ -17,12 +17,12 @@ from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.model import Model
-from fleet_core.usecases.consume import consume
+from fleet_core.usecases.consume import PATIENT, consume
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.stores import Stores
 
 _CACHED_COUNTS = 20_000
-SUBSCRIPTION = Subscription("hydrate", (PLAN_APPROVED, COMPLETED))
+SUBSCRIPTION = Subscription("hydrate", (PLAN_APPROVED, COMPLETED), max_deliver=PATIENT)
 
 
 class Hydrate(Hydrator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fleet_core.domain.job import (
     AgentJob,
@@ -23,6 +24,7 @@ from fleet_core.ports.clock import Clock
 from fleet_core.ports.model import CallBudget, Model, OnText
 
 ESTIMATE = "estimate"
+_GRACE_S = 0.25  # a model that keeps the time itself is let say what the call used
 
 
 async def perform(
@@ -46,7 +48,7 @@ async def perform(
     if left <= 0:
         return failed(job, "deadline", "the job's deadline had passed before it began")
     try:
-        async with asyncio.timeout(left / 1000):
+        async with asyncio.timeout(left / 1000 + _GRACE_S):
             if isinstance(job.work, CheckRequest):
                 return await _check(job, job.work, checks, left, clock)
             return await _call(job, job.work, models, clock, on_text)
@@ -128,6 +130,10 @@ async def _check(
             evidence = await check.run(work, timeout_ms=left_ms)
         except CheckRefused as error:
             evidence = _not_run(work.check, str(error))
+        except FleetError as error:
+            return failed(job, error.code, str(error), clock() - started)
+        if evidence.kind != work.check:  # evidence counts by the name that the task gave the check
+            evidence = replace(evidence, kind=work.check)
     return AgentResult(
         job.job_id,
         job.deliberation_id,

@@ -245,9 +245,11 @@ class Plans:
     async def _recover(self) -> None:
         """Start again what saved plans say is running; each start is idempotent."""
         after = keys.PLAN_OPEN
-        while documents := await until_available(
-            lambda: self._state.scan(keys.PLAN_OPEN, after=after), "resuming plans"
-        ):
+        while True:
+            page = partial(self._state.scan, keys.PLAN_OPEN, after=after)
+            documents = await until_available(page, "resuming plans")
+            if not documents:
+                return
             for document in documents:
                 identity = document.key.removeprefix(keys.PLAN_OPEN)
                 try:
