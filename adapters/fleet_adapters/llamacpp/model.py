@@ -84,7 +84,7 @@ async def open_model(
     if settings.gguf:
         gguf = require_gguf(_path(settings.gguf))
     else:
-        models = _path(settings.models_dir) if settings.models_dir else ctx.home / "models"
+        models = _path(settings.models_dir or str(ctx.home / "models"))
         gguf = await ensure_default_model(models, log=ctx.log)
     alias = gguf.stem
     async with llama_process(settings, gguf, alias) as process:
@@ -102,7 +102,7 @@ async def open_model(
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    return Path(text).expanduser().absolute()
 
 
 def _check(settings: LlamacppSettings) -> None:

@@ -38,7 +38,7 @@ def options(settings: OpenaiSettings, ctx: FactoryContext) -> ChatOptions:
     return ChatOptions(
         base_urls=split_urls(settings.base_url, source=_SOURCE),
         model=settings.model,
-        key=ctx.secret(settings.api_key) if settings.api_key else "",
+        key=ctx.secret(settings.api_key).strip() if settings.api_key else "",
         stream=settings.stream,
         timeout_ms=settings.timeout_ms,
         connect_timeout_ms=settings.connect_timeout_ms,

@@ -21,6 +21,8 @@ _Compiler = Callable[[dict[str, Any]], _Check]
 
 _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$schema", "$comment"})
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+_RECENT = 64
+_recent: dict[int, tuple[Mapping[str, Any], Callable[[Any], str]]] = {}  # holds on to each schema
 _dump: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -57,8 +59,18 @@ def unfenced(text: str) -> str:
 
 
 def schema_check(schema: Mapping[str, Any]) -> Callable[[Any], str]:
-    """A function from a JSON value to what is wrong with it, empty where it conforms."""
-    return _compiled(schema_text(schema))
+    """A function from a JSON value to what is wrong with it, empty where it conforms.
+
+    A schema is not changed once it was used; the same object is found again by its identity.
+    """
+    known = _recent.get(id(schema))
+    if known is not None and known[0] is schema:
+        return known[1]
+    check = _compiled(schema_text(schema))
+    if len(_recent) >= _RECENT:
+        _recent.pop(next(iter(_recent)), None)
+    _recent[id(schema)] = (schema, check)
+    return check
 
 
 def schema_text(schema: Mapping[str, Any]) -> str:
