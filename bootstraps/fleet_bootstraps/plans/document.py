@@ -28,9 +28,9 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _AMBIGUOUS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
-_CONSTANTS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-_CONSTANTS |= {"true": True, "True": True, "TRUE": True}
-_CONSTANTS |= {"false": False, "False": False, "FALSE": False}
+_CONSTANTS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
+_CONSTANTS |= dict.fromkeys(("true", "True", "TRUE"), True)
+_CONSTANTS |= dict.fromkeys(("false", "False", "FALSE"), False)
 
 
 def refusal(
