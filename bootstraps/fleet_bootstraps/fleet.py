@@ -35,6 +35,9 @@ from fleet_plugins.lifetimes import Observe, open_ports
 from fleet_plugins.registry import Binding
 
 
+_CORE = {"peer-review": PeerReview(), "vote": Vote()}
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """A fleet that runs in this process."""
@@ -75,24 +78,35 @@ async def open_fleet(
     Raises:
         FleetError: an adapter could not be opened; names it.
     """
-    async with opened_ports(profile, context, observe) as ports:
-        container = built(profile, context.clock, ports)
-        async with container.deliberate().running(), container.plans().running():
-            yield Fleet(
-                profile,
-                context.clock,
-                container.plans(),
-                container.deliberate(),
-                container.councils(),
-                container.executor(),
-                container.hydrator(),
-                container.bus(),
-                container.tokens(),
-                container.state(),
-                container.graph(),
-                container.model(),
-                container.check(),
-            )
+    async with (
+        opened_ports(profile, context, observe) as ports,
+        running_fleet(profile, context.clock, ports) as fleet,
+    ):
+        yield fleet
+
+
+@asynccontextmanager
+async def running_fleet(
+    profile: Profile, clock: Clock, ports: Mapping[PortName, Any]
+) -> AsyncIterator[Fleet]:
+    """The use cases over ports that are open; unfinished work goes on at once."""
+    container = built(profile, clock, ports)
+    async with container.deliberate().running(), container.plans().running():
+        yield Fleet(
+            profile,
+            clock,
+            container.plans(),
+            container.deliberate(),
+            container.councils(),
+            container.executor(),
+            container.hydrator(),
+            container.bus(),
+            container.tokens(),
+            container.state(),
+            container.graph(),
+            container.model(),
+            container.check(),
+        )
 
 
 @asynccontextmanager
@@ -134,24 +148,36 @@ def strategies(profile: Profile, ports: Mapping[PortName, Any]) -> dict[str, Str
     """
     ranker = ports.get(PortName.RANKER)
     order = rank if ranker is None else ranker.rank
-    found: dict[str, Callable[..., Any]] = {
-        "peer-review": PeerReview().next_step,
-        "vote": Vote().next_step,
-    }
+    found: dict[str, Callable[..., Any]] = {name: p.next_step for name, p in _CORE.items()}
     if PortName.PROTOCOL in ports:
         bound = profile.bindings[PortName.PROTOCOL]
         assert isinstance(bound, Binding)
         found[bound.adapter.name] = ports[PortName.PROTOCOL].next_step
-    wanted = profile.settings.deliberation.protocol
-    if wanted not in found:
+    require_protocol(profile)
+    return {name: Strategy(next_step, order) for name, next_step in found.items()}
+
+
+def known_protocols(profile: Profile) -> tuple[str, ...]:
+    """The names of the protocols that a profile's deliberations can follow."""
+    own = profile.bindings.get(PortName.PROTOCOL)
+    return tuple(sorted({*_CORE, own.adapter.name} if isinstance(own, Binding) else _CORE))
+
+
+def require_protocol(profile: Profile) -> None:
+    """Refuse a profile whose protocol does not exist; opens nothing.
+
+    Raises:
+        ProfileError: names where it was given.
+    """
+    wanted, known = profile.settings.deliberation.protocol, known_protocols(profile)
+    if wanted not in known:
         given = profile.tables.get("deliberation", {}).get("protocol")
         raise ProfileError(
             f"there is no protocol {wanted!r}",
-            f"known: {', '.join(sorted(found))}; a plugin's is bound by [protocol] use = ...",
+            f"known: {', '.join(known)}; a plugin's is bound by [protocol] use = ...",
             source=given.source if given is not None else profile.name,
             field="deliberation.protocol",
         )
-    return {name: Strategy(next_step, order) for name, next_step in found.items()}
 
 
 def _object(value: Any) -> providers.Object[Any]:
