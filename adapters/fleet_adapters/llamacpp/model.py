@@ -35,14 +35,14 @@ class LlamacppModel(Model):
         try:
             return await self._inner.complete(request, budget, on_text)
         except ModelError as error:
-            raise self._explained(error) from error
+            raise await self._explained(error) from error
 
     async def count(self, texts: Sequence[str]) -> Sequence[int]:
         """See `Model.count`; by the model's own tokenizer."""
         try:
             return await self._inner.count(texts)
         except ModelError as error:
-            raise self._explained(error) from error
+            raise await self._explained(error) from error
 
     def tokenizer(self) -> str:
         """See `Model.tokenizer`."""
@@ -55,8 +55,12 @@ class LlamacppModel(Model):
         health = await self._inner.health()
         return ModelHealth(health.ready, f"{health.detail} ({self._gguf})")
 
-    def _explained(self, error: ModelError) -> ModelError:
-        if not self.process.ended or not error.retryable:
+    async def _explained(self, error: ModelError) -> ModelError:
+        if not error.retryable:
+            return error
+        if error.__cause__ is not None:  # a broken connection may be the first sign of its end
+            await self.process.wait_briefly()
+        if not self.process.ended:
             return error
         told = ModelUnavailable(
             f"llama.cpp ended {self.process.ended}",

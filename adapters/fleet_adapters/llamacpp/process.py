@@ -21,6 +21,7 @@ from fleet_core.errors import ModelUnavailable, PluginError, ProfileError
 
 _SOURCE = "model.llamacpp"
 _END_S = 5.0
+_NOTICE_S = 0.5
 _LAST_WORDS = 600
 
 
@@ -46,6 +47,14 @@ class LlamaProcess:
             return ""
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         return f"{how}{_last_words(self.log)}"
+
+    async def wait_briefly(self) -> None:
+        """Give an end that is under way the time to be known."""
+        try:
+            async with asyncio.timeout(_NOTICE_S):
+                await self.process.wait()
+        except TimeoutError:
+            return  # it runs
 
 
 @asynccontextmanager
