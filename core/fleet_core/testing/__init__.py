@@ -1,0 +1,1 @@
+"""For tests of the core and for authors of protocols and rankers. Pure; needs no test framework."""
