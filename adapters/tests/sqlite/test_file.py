@@ -15,7 +15,7 @@ import pytest
 from fleet_adapters.sqlite import _checkpoint, _file, _schema
 from fleet_core.domain.decision import Decision, DecisionStanding
 from fleet_core.domain.events import Event
-from fleet_core.errors import Conflict, FleetError, NotFound, ProfileError, StoreError
+from fleet_core.errors import Conflict, FleetError, NotFound, ProfileError, StoreError, Unavailable
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Put
 
@@ -206,8 +206,30 @@ async def test_positions_never_repeat(opener: Any) -> None:
     await opener.close()
     opener.clock_ms += 40 * _DAY_MS
     bus = await opener.open("bus")
+
+    async def positions() -> list[int]:
+        return [s.position async for s in bus.replay([">"])]
+
+    async with asyncio.timeout(20):
+        while await positions() == [1, 2]:  # noqa: ASYNC110 -- pruning tells nobody
+            await asyncio.sleep(0.01)
     await bus.publish([Event("c", "agent.results.x", {})])
-    assert [s.position async for s in bus.replay([">"])][-1] == 3
+    assert await positions() == [2, 3]
+
+
+async def test_acks_are_kept_when_the_file_closes_before_its_subscriber(opener: Any) -> None:
+    bus = await opener.open("bus")
+    await bus.publish([Event("a", "context.updated", {}), Event("b", "context.updated", {})])
+    terms = Subscription("d", ("context.updated",))
+    subscribing = bus.subscribe(terms)
+    deliveries = await subscribing.__aenter__()
+    await (await anext(deliveries)).ack()
+    await opener.close()
+    with pytest.raises(Unavailable):
+        await subscribing.__aexit__(None, None, None)
+    bus = await opener.open("bus")
+    async with bus.subscribe(terms) as deliveries:
+        assert (await anext(deliveries)).event.event_id == "b"
 
 
 async def test_no_error_of_the_driver_crosses_a_port(opener: Any) -> None:
