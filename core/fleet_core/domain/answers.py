@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fleet_core.domain.ids import text_hash
@@ -106,7 +107,10 @@ def _ranking(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def read_proposal(answer: str, *, structured: bool, known_tasks: Sequence[str]) -> Proposal | None:
+@lru_cache(maxsize=1024)
+def read_proposal(
+    answer: str, *, structured: bool, known_tasks: tuple[str, ...]
+) -> Proposal | None:
     """The proposal in an answer; None where there is no solution in it.
 
     In free text the title is the first line with letters or digits outside a code fence, the
@@ -134,7 +138,8 @@ def read_proposal(answer: str, *, structured: bool, known_tasks: Sequence[str]) 
     return Proposal(title, rationale, answer)
 
 
-def read_ballot(answer: str, labels: Sequence[str]) -> Ballot | None:
+@lru_cache(maxsize=1024)
+def read_ballot(answer: str, labels: tuple[str, ...]) -> Ballot | None:
     """The ballot in a critique or a judgement; None where no known label is ranked.
 
     Labels that were not shown and repeats are dropped; labels that are missing stay unranked.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from fleet_core.domain.answers import Ballot, Proposal, read_ballot, read_proposal
 from fleet_core.domain.deliberation import Deliberation, JobRecord
@@ -153,6 +154,7 @@ def _score(evidence: Evidence) -> float:
     return min(evidence.score, 1.0) if evidence.score > 0 else 0.0
 
 
+@cache
 def label(index: int) -> str:
     """A, B, ... Z, AA, AB, ..."""
     letters = ""
@@ -173,7 +175,7 @@ def vote_of(job: JobRecord) -> Vote | None:
     if job.ended is None or not job.ok:
         return None
     digests = {label(i): digest for i, digest in enumerate(job.shown)}
-    ballot = read_ballot(job.ended.text, list(digests))
+    ballot = read_ballot(job.ended.text, tuple(digests))
     if ballot is None:
         return None
     ranking = tuple(digests[name] for name in ballot.ranking)

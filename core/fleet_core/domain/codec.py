@@ -47,25 +47,28 @@ def from_data(cls: type[T], data: Json, *, source: str = "", at: str = "") -> T:
 
 @cache
 def _class_encoder(cls: typing.Any) -> _Encode:
+    """A function written for this class: this is the hottest code of a deliberation."""
     hints = typing.get_type_hints(cls)
     kind = getattr(cls, "KIND", None)
-    fields = []
-    for field in dataclasses.fields(cls):
+    names: dict[str, typing.Any] = {}
+    lines = [
+        "def encode(value):",
+        "    out = {}" if kind is None else f"    out = {{'kind': {kind!r}}}",
+    ]
+    for number, field in enumerate(dataclasses.fields(cls)):
         default = field.default
         if default is _MISSING and field.default_factory is not _MISSING:
             default = field.default_factory()
-        fields.append((field.name, default, _encoder(hints[field.name])))
-
-    def encode(value: object) -> Json:
-        out: dict[str, Json] = {} if kind is None else {"kind": kind}
-        for name, default, inner in fields:
-            item = getattr(value, name)
-            if item is default or (default is not _MISSING and item == default):
-                continue
-            out[name] = item if inner is None else inner(item)
-        return out
-
-    return encode
+        inner = names[f"e{number}"] = _encoder(hints[field.name])
+        names[f"d{number}"] = default
+        encoded = "item" if inner is None else f"e{number}(item)"
+        lines.append(f"    item = value.{field.name}")
+        if default is not _MISSING:
+            lines.append(f"    if item is not d{number} and item != d{number}:")
+        lines.append(f"    {'    ' * (default is not _MISSING)}out[{field.name!r}] = {encoded}")
+    lines.append("    return out")
+    exec("\n".join(lines), names)  # noqa: S102 -- from field names only, as dataclasses do it
+    return cast(_Encode, names["encode"])
 
 
 @cache

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import lru_cache
 
 TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
 def canonical(value: object) -> bytes:
     """UTF-8 JSON with sorted keys and no white space: equal values give equal bytes."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode("utf-8", "surrogatepass")
+    return _encode(value).encode("utf-8", "surrogatepass")
 
 
 def content_id(*parts: object) -> str:
@@ -21,6 +25,7 @@ def content_id(*parts: object) -> str:
     return hashlib.sha256(canonical(parts)).hexdigest()[:32]
 
 
+@lru_cache(maxsize=1024)
 def text_hash(text: str) -> str:
     """SHA-256 of a text, 64 hex digits; orders candidates without regard to who wrote them."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from fleet_core.domain.codec import to_data
-from fleet_core.domain.ids import content_id
+from fleet_core.domain.ids import content_id, text_hash
 from fleet_core.domain.lease import Slice
 from fleet_core.domain.model_call import ModelRequest, Price, Usage
 
@@ -101,9 +101,19 @@ class AgentJob:
 
 
 def job_id(deliberation_id: str, key: JobKey, work: ModelCall | CheckRequest) -> str:
-    """hash(deliberation, round, step, agent, sample, request); the request without its price."""
-    request = work.request if isinstance(work, ModelCall) else work
-    return content_id("job", deliberation_id, to_data(key), to_data(request))
+    """hash(deliberation, round, step, agent, sample, request); the request without its price.
+
+    Texts enter by their hashes: the agents of a council share most of their prompts.
+    """
+    place = (key.round, key.step, key.agent, key.sample)
+    if isinstance(work, CheckRequest):
+        proposal = text_hash(work.proposal)
+        return content_id("job", deliberation_id, place, work.check, proposal, work.spec)
+    request = work.request
+    messages = [(m.speaker, text_hash(m.text)) for m in request.messages]
+    sampling = to_data(request.sampling)
+    model = (request.binding, request.model)
+    return content_id("job", deliberation_id, place, model, messages, sampling, request.schema)
 
 
 class Outcome(StrEnum):

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.commands import CancelJobs, Command, GetPack, SubmitJobs
@@ -34,16 +35,18 @@ from fleet_core.ports.executor import Executor
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.state_store import Delete
 from fleet_core.usecases import keys, saved
-from fleet_core.usecases.consume import give_back
+from fleet_core.usecases.consume import PATIENT, done, give_back
 from fleet_core.usecases.documents import load
 from fleet_core.usecases.pack_requests import PackRequests
+from fleet_core.usecases.patience import delay_ms, until_available
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.saved import Saved
 from fleet_core.usecases.stores import Stores
 
 _log = logging.getLogger("fleet.deliberate")
-SUBSCRIPTION = Subscription("deliberate", (f"{RESULTS}.>",), max_in_flight=1024)
-_FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
+SUBSCRIPTION = Subscription(
+    "deliberate", (f"{RESULTS}.>",), max_deliver=PATIENT, max_in_flight=1024
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Deliberate:
         self._settings = settings
         self._open: dict[str, Saved] = {}
         self._owing: set[str] = set()
-        self._packing: set[str] = set()
+        self._packing: dict[str, asyncio.Task[None]] = {}
         self._inbox: dict[str, list[_Waiting]] = {}
         self._lingering: dict[str, asyncio.TimerHandle | None] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -117,7 +120,22 @@ class Deliberate:
                 yield self
             finally:
                 self._tasks = None
-                for task in owned:
+                for task in (*owned, *self._packing.values()):
+                    task.cancel()
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[Deliberate]:
+        """Do only what is asked for directly, e.g. `cancel`: no result, no deadline, no recovery.
+
+        For a process that has neither models nor a runner.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                yield self
+            finally:
+                self._tasks = None
+                for task in self._packing.values():
                     task.cancel()
 
     @property
@@ -143,13 +161,19 @@ class Deliberate:
         return await self._reduced(identity, Extend(self._clock(), tokens, micro_usd, deadline_ms))
 
     async def get(self, identity: str) -> Deliberation:
-        """The state now. NotFound where there is none."""
-        return (await self._load(identity)).state
+        """The state as saved now, by whichever orchestrator. NotFound where there is none."""
+        (document,) = await self._state.get([keys.deliberation(identity)])
+        if document is None:
+            raise NotFound(f"there is no deliberation {identity}")
+        held = self._open.get(identity)
+        if held is not None and held.version == document.version:
+            return held.state
+        return saved.read(document).state
 
     async def _reduced(self, identity: str, given: Input) -> Deliberation:
-        done: asyncio.Future[Deliberation] = asyncio.get_running_loop().create_future()
-        self._offer(identity, _Waiting(given, done=done))
-        return await done
+        reduced: asyncio.Future[Deliberation] = asyncio.get_running_loop().create_future()
+        self._offer(identity, _Waiting(given, done=reduced))
+        return await reduced
 
     def _offer(self, identity: str, waiting: _Waiting) -> None:
         """Put an input into the deliberation's inbox; one task at a time works through it."""
@@ -194,12 +218,17 @@ class Deliberate:
                 state = await self._apply(identity, given)
                 if len(given) < len(batch):
                     await self._resume(identity)
+            except asyncio.CancelledError:
+                for waiting in (*batch, *self._inbox.pop(identity)):
+                    if waiting.done is not None:
+                        waiting.done.cancel()
+                raise
             except Exception as error:  # noqa: BLE001 -- settled with whoever waits, below
                 await self._refuse(identity, batch, error)
                 continue
             for waiting in batch:
                 if waiting.delivery is not None:
-                    await waiting.delivery.ack()
+                    await done(waiting.delivery)
                 if waiting.done is not None and not waiting.done.done():
                     waiting.done.set_result(state)
         del self._inbox[identity]
@@ -208,6 +237,8 @@ class Deliberate:
         """Nothing is acknowledged whose effect is not stored."""
         if not isinstance(error, FleetError):
             _log.error("deliberation %s", identity, exc_info=error)
+        elif all(w.done is None and w.delivery is None for w in batch):
+            _log.warning("deliberation %s: %s", identity, error)
         for waiting in batch:
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_exception(error)
@@ -232,14 +263,19 @@ class Deliberate:
                 if identity in self._owing:
                     await self._resume(identity)
                 return state
+            owing = identity in self._owing
+            # From here on, since a save that failed may have been made all the same.
+            self._owing.add(identity)
             try:
                 after = await self._save(before, state, commands)
             except Conflict:
                 self._open.pop(identity, None)
                 continue
-            self._owing.add(identity)
-            await self._carry_out(after, commands)
-            self._owing.discard(identity)
+            if owing:  # what an earlier save called for is still to be done as well
+                await self._resume(identity)
+            else:
+                await self._carry_out(after, commands)
+                self._owing.discard(identity)
             return state
 
     def _strategy(self, state: Deliberation | None, given: Input) -> Strategy:
@@ -265,6 +301,7 @@ class Deliberate:
             (before.version if before is not None else 0) + 1,
             (*unpublished, *saved.events_of(commands)),
             min(wanted, armed) if armed else wanted,
+            before.fragments if before is not None else saved.Fragments(),
         )
         await self._state.commit(saved.writes(before, after, commands))
         self._open[state.deliberation_id] = after
@@ -291,30 +328,39 @@ class Deliberate:
 
     def _fetch_pack(self, state: Deliberation) -> None:
         if self._tasks is not None and state.deliberation_id not in self._packing:
-            self._packing.add(state.deliberation_id)
-            self._tasks.create_task(self._pack(state))
+            self._packing[state.deliberation_id] = self._tasks.create_task(self._pack(state))
 
     async def _pack(self, state: Deliberation) -> None:
         """Ask for the pack until it is there, it is refused, or the deadline has come."""
         identity = state.deliberation_id
-        delay = _FIRST_DELAY
+        attempt = 0
         try:
             while self._clock() < state.lease.deadline_ms:
+                attempt += 1
                 try:
-                    pack = await self._hydrator.pack(await self._requests.of(state))
+                    await self._reduced(identity, await self._packed(state))
                 except FleetError as error:
-                    if not error.retryable:
-                        failure = Failure(error.code, str(error))
-                        self._offer(identity, _Waiting(PackRefused(self._clock(), failure)))
-                        return
                     _log.warning("deliberation %s has no pack yet: %s", identity, error)
-                    await asyncio.sleep(delay)
-                    delay = min(delay * 2, _LONGEST_DELAY)
+                    if not error.retryable:
+                        return
                 else:
-                    self._offer(identity, _Waiting(PackReady(self._clock(), pack)))
                     return
+                await asyncio.sleep(delay_ms(attempt) / 1000)
         finally:
-            self._packing.discard(identity)
+            self._packing.pop(identity, None)
+
+    async def _packed(self, state: Deliberation) -> PackReady | PackRefused:
+        try:
+            pack = await self._hydrator.pack(await self._requests.of(state))
+        except FleetError as error:
+            if error.retryable:
+                raise
+            return PackRefused(self._clock(), Failure(error.code, str(error)))
+        except Exception as error:  # noqa: BLE001 -- a hydrator's bug is this task's failure
+            _log.exception("the pack of deliberation %s", state.deliberation_id)
+            failure = Failure("internal", f"{type(error).__name__}: {error}")
+            return PackRefused(self._clock(), failure)
+        return PackReady(self._clock(), pack)
 
     async def _find(self, identity: str) -> Saved | None:
         held = self._open.get(identity)
@@ -335,6 +381,9 @@ class Deliberate:
         return held
 
     async def _consume(self) -> None:
+        await until_available(self._listen, f"subscription {SUBSCRIPTION.durable!r}")
+
+    async def _listen(self) -> None:
         async with self._bus.subscribe(SUBSCRIPTION) as deliveries:
             async for delivery in deliveries:
                 try:
@@ -352,7 +401,11 @@ class Deliberate:
     async def _recover(self) -> None:
         """Carry out again what saved states call for: whoever saved them may be gone."""
         after = keys.DUE
-        while documents := await self._state.scan(keys.DUE, after=after):
+        while True:
+            page = partial(self._state.scan, keys.DUE, after=after)
+            documents = await until_available(page, "resuming deliberations")
+            if not documents:
+                return
             for document in documents:
                 self._nudge(keys.due_parts(document.key)[1])
             after = documents[-1].key

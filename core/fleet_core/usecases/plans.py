@@ -31,7 +31,7 @@ from fleet_core.domain.plan_run import (
 )
 from fleet_core.errors import Conflict, DecodeError, FleetError, NotFound, PlanError
 from fleet_core.ports.event_bus import Subscription
-from fleet_core.ports.state_store import Delete, Put, Write
+from fleet_core.ports.state_store import Delete, Document, Put, Write
 from fleet_core.usecases import keys
 from fleet_core.usecases.consume import PATIENT, consume
 from fleet_core.usecases.councils import Councils
@@ -45,6 +45,7 @@ _log = logging.getLogger("fleet.plans")
 SUBSCRIPTION = Subscription(
     "plans", (PLAN_APPROVED, COMPLETED, CONTEXT_UPDATED), max_deliver=PATIENT
 )
+_PARSED = 64
 _STATES = {
     Phase.DECIDED: TaskState.DECIDED,
     Phase.FAILED: TaskState.FAILED,
@@ -114,6 +115,7 @@ class Plans:
         self._councils = councils
         self._protocol = protocol
         self._terms = terms
+        self._parsed: dict[str, tuple[int, PlanRun]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plans]:
@@ -220,14 +222,14 @@ class Plans:
         key = keys.plan(identity)
         while True:
             (document,) = await self._state.get([key])
-            run = load_object(PlanRun, document) if document is not None else None
+            run = self._read(document) if document is not None else None
             if run is None and not isinstance(given, Approved):
                 raise NotFound(f"there is no plan {identity}")
             reduction = reduce_plan(run, given)
             if not reduction.changed:
-                return PlanReduction(
-                    reduction.run, _running(reduction.run, self._clock()), changed=False
-                )
+                again = _concerns(reduction.run, given)
+                starts = _running(reduction.run, self._clock()) if again else ()
+                return PlanReduction(reduction.run, starts, changed=False)
             version = document.version if document is not None else 0
             out: list[Write] = [Put(key, dump_object(reduction.run), version)]
             marker = keys.plan_open(identity)
@@ -237,6 +239,18 @@ class Plans:
             except Conflict:
                 continue
             return reduction
+
+    def _read(self, document: Document) -> PlanRun:
+        """The run in a document, parsed once for each of its versions."""
+        held = self._parsed.get(document.key)
+        if held is None or held[0] != document.version:
+            held = self._parsed[document.key] = (
+                document.version,
+                load_object(PlanRun, document),
+            )
+            if len(self._parsed) > _PARSED:
+                del self._parsed[next(iter(self._parsed))]
+        return held[1]
 
     async def _carry_out(self, reduction: PlanReduction) -> None:
         for start in reduction.starts:
@@ -261,6 +275,13 @@ class Plans:
     async def _resume(self, identity: str) -> None:
         run = await self.get(identity)
         await self._carry_out(PlanReduction(run, _running(run, self._clock())))
+
+
+def _concerns(run: PlanRun, given: PlanInput) -> bool:
+    """Whether an input that changed nothing may be one whose starts were not carried out."""
+    if not isinstance(given, TaskEnded | DecisionRecorded):
+        return True
+    return any(task.deliberation_id == given.deliberation_id for task in run.tasks)
 
 
 def _running(run: PlanRun, now_ms: int) -> tuple[Start, ...]:

@@ -7,17 +7,52 @@ that it opens and with its open deadline; only then is any of it carried out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import field as dataclass_field
+from typing import Any, cast
 
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.commands import CancelJobs, Command, GetPack, Publish, SubmitJobs
-from fleet_core.domain.deliberation import FINAL, Deliberation, Phase
+from fleet_core.domain.deliberation import FINAL, Deliberation, JobRecord, Phase
 from fleet_core.domain.events import Event
-from fleet_core.domain.job import AgentJob
+from fleet_core.domain.inputs import ResultArrived
+from fleet_core.domain.job import AgentJob, AgentResult
 from fleet_core.ports.state_store import Delete, Document, Put, Write
 from fleet_core.usecases import keys
 from fleet_core.usecases.documents import dump, load
+
+
+class Fragments:
+    """Encodes a state, keeping the bytes of those parts that are the same objects as last time.
+
+    A state is saved several times, and between two saves only its last step and its lease change.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[object, bytes]] = {}
+
+    def dump(self, state: Deliberation) -> bytes:
+        """The JSON object of a state, as `to_data` gives it."""
+        used: dict[int, tuple[object, bytes]] = {}
+        members = []
+        for field in fields(state):
+            value = getattr(state, field.name)
+            if value is field.default or value == field.default:
+                continue
+            if field.name == "steps":
+                encoded = b"[" + b",".join(self._part(step, used) for step in value) + b"]"
+            elif is_dataclass(value):
+                encoded = self._part(value, used)
+            else:
+                encoded = dump(value)
+            members.append(b'"%s":%s' % (field.name.encode(), encoded))
+        self._kept = used
+        return b"{" + b",".join(members) + b"}"
+
+    def _part(self, part: object, used: dict[int, tuple[object, bytes]]) -> bytes:
+        kept = self._kept.get(id(part)) or (part, dump(to_data(part)))
+        used[id(part)] = kept
+        return kept[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +69,69 @@ class Saved:
     version: int
     unpublished: tuple[Event, ...] = ()
     due_ms: int = 0
+    fragments: Fragments = dataclass_field(default_factory=Fragments, compare=False, repr=False)
 
 
 def read(document: Document) -> Saved:
     """What a document holds; DecodeError names its key and the field."""
     data = load(document)
-    return Saved(
-        from_data(Deliberation, data.get("state"), source=document.key, at="state"),
-        document.version,
-        tuple(from_data(Event, e, source=document.key) for e in data.get("events", ())),
-        int(data.get("due", 0)),
+    state = from_data(Deliberation, data.get("state"), source=document.key, at="state")
+    events = tuple(
+        from_data(Event, _whole(event, state), source=document.key)
+        for event in data.get("events", ())
+    )
+    return Saved(state, document.version, events, int(data.get("due", 0)))
+
+
+def _brief(event: Event) -> dict[str, Any]:
+    """An event as it is saved: a result that it holds stands in the state beside it already."""
+    data = to_data(event)
+    given = event.data.get("input")
+    if given is not None and given["kind"] == ResultArrived.KIND:
+        brief = {"now_ms": given["now_ms"], "job_id": given["result"]["job_id"]}
+        data["data"] = {**event.data, "input": brief}
+    return cast("dict[str, Any]", data)
+
+
+def _whole(data: dict[str, Any], state: Deliberation) -> dict[str, Any]:
+    """What `_brief` was made from."""
+    given = data["data"].get("input")
+    if given is None or "job_id" not in given:
+        return data
+    job = next(j for j in state.jobs() if j.job_id == given["job_id"])
+    arrived = ResultArrived(given["now_ms"], result_of(state, job))
+    return {**data, "data": {**data["data"], "input": to_data(arrived)}}
+
+
+def result_of(state: Deliberation, job: JobRecord) -> AgentResult:
+    """The result that an ended job was reduced from; ValueError where it has not ended."""
+    ended = job.ended
+    if ended is None:
+        raise ValueError(f"job {job.job_id} has not ended")
+    return AgentResult(
+        job.job_id,
+        state.deliberation_id,
+        state.token,
+        job.key,
+        ended.outcome,
+        ended.text,
+        ended.finish,
+        ended.evidence,
+        ended.usage,
+        ended.duration_ms,
+        ended.failure,
     )
 
 
 def writes(before: Saved | None, after: Saved, commands: Sequence[Command]) -> list[Write]:
     """The one commit that saves `after`."""
     state = after.state
-    data: dict[str, Any] = {"state": to_data(state), "due": after.due_ms}
+    rest: dict[str, Any] = {"due": after.due_ms}
     if after.unpublished:
-        data["events"] = [to_data(event) for event in after.unpublished]
+        rest["events"] = [_brief(event) for event in after.unpublished]
     key = keys.deliberation(state.deliberation_id)
-    out: list[Write] = [Put(key, dump(data), before.version if before is not None else 0)]
+    value = b'{"state":' + after.fragments.dump(state) + b"," + dump(rest)[1:]
+    out: list[Write] = [Put(key, value, before.version if before is not None else 0)]
     for command in commands:
         if isinstance(command, SubmitJobs):
             jobs = dump([to_data(job) for job in command.jobs])
