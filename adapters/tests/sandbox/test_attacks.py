@@ -81,6 +81,24 @@ async def test_a_cheat_fails_its_tests(check: Check, name: str) -> None:
     assert (evidence.standing, evidence.score) == (Standing.FAILED, 0.0), evidence
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("takes memory", "got MemoryError"),
+        ("takes memory in parts", f"took more than {MARK_MB} MB of memory"),
+        ("fills the disk", "No space left on device"),
+        ("floods the output", "printed more than 65536 bytes"),
+        ("floods the result", "returned more than 4194304 bytes"),
+        ("loops", "did not end within 1000 ms"),
+        ("exits hard", "ended the process instead of returning"),
+        ("kills all", "ended the sandbox"),
+    ],
+)
+async def test_each_limit_is_the_one_that_ends_it(check: Check, name: str, reason: str) -> None:
+    evidence = await _run(check, CHEATS[name], entry="f", examples=[{"args": [1], "returns": 1}])
+    assert reason in evidence.output
+
+
 async def _finds(check: Check, code: str) -> object:
     """What a proposal's f() returns, read from the evidence of a wrong expectation."""
     evidence = await _run(check, code, entry="f", examples=[{"returns": "?"}])
@@ -91,7 +109,7 @@ async def test_it_sees_no_files_of_the_host(check: Check, tmp_path: Path) -> Non
     (tmp_path / "secret").write_text("secret")
     home = f"{os.environ.get('HOME', '/root')}/.bashrc"
     paths = ["/etc/passwd", "/etc/shadow", home, str(tmp_path / "secret")]
-    paths += [__file__, "/var/log", "/run", "/sys/kernel", "/proc/1/environ", "/proc/kcore"]
+    paths += [__file__, "/var/log", "/run", "/sys/kernel", "/proc/kcore"]
     code = f"import os\ndef f():\n    return [p for p in {paths!r} if os.access(p, os.R_OK)]"
     assert await _finds(check, code) == "[]"
 
@@ -100,8 +118,13 @@ async def test_it_sees_no_environment_of_the_host(
     check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    code = "import os\ndef f():\n    return sorted(set(os.environ) - {'LC_CTYPE', 'PWD'})"
-    assert "API_KEY" not in str(await _finds(check, code))
+    code = (
+        "import glob, os\ndef f():\n    seen = repr(os.environ)\n"
+        "    for path in glob.glob('/proc/[0-9]*/environ'):\n"
+        "        try: seen += open(path).read()\n        except OSError: pass\n"
+        "    return ['PATH' in seen, 'API_KEY' in seen, 'sk-secret' in seen]"
+    )
+    assert await _finds(check, code) == "[True, False, False]"
 
 
 async def test_it_writes_to_its_own_tmp_only(check: Check) -> None:
