@@ -25,6 +25,7 @@ from fleet_core.ports.event_bus import EventBus
 from fleet_core.ports.executor import Executor
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.model import Model
+from fleet_core.ports.protocol import DeliberationProtocol
 from fleet_core.ports.state_store import StateStore
 from fleet_core.ports.token_stream import TokenStream
 from fleet_core.usecases.councils import Councils
@@ -34,8 +35,7 @@ from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.lifetimes import Observe, open_ports
 from fleet_plugins.registry import Binding
 
-
-_CORE = {"peer-review": PeerReview(), "vote": Vote()}
+_CORE: dict[str, DeliberationProtocol] = {"peer-review": PeerReview(), "vote": Vote()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,11 @@ def strategies(profile: Profile, ports: Mapping[PortName, Any]) -> dict[str, Str
         found[bound.adapter.name] = ports[PortName.PROTOCOL].next_step
     require_protocol(profile)
     return {name: Strategy(next_step, order) for name, next_step in found.items()}
+
+
+def core_strategies() -> dict[str, Strategy]:
+    """The core's own protocols with the core's ranking."""
+    return {name: Strategy(p.next_step, rank) for name, p in _CORE.items()}
 
 
 def known_protocols(profile: Profile) -> tuple[str, ...]:

@@ -6,12 +6,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fleet_bootstraps.cli.options import EMBEDDED, AsJson, Home, Profile, Sets, Verbose
 from fleet_bootstraps.cli.outcome import CODES, Exit, command
+
+if TYPE_CHECKING:
+    from fleet_bootstraps.cli.session import Session
+
+
+def _group(name: str, help_: str) -> typer.Typer:
+    return typer.Typer(name=name, help=help_, no_args_is_help=True, rich_markup_mode=None)
+
 
 app = typer.Typer(
     name="fleet",
@@ -20,9 +28,25 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=True,
 )
+profiles = _group("profiles", "Profiles: which adapter stands behind which port.")
+plugins = _group("plugins", "Adapters of this environment.")
+models = _group("models", "Model files.")
+plans = _group("plan", "Plan files.")
+dead = _group("dead", "Events that could not be handled.")
+for group in (profiles, plugins, models, plans, dead):
+    app.add_typer(group)
+
+PlanArgument = Annotated[
+    str, typer.Argument(metavar="PLAN", help="A plan file (YAML or JSON), or a built-in name.")
+]
 _home: Path | None = None
+
+
+def _session(profile: str, sets: list[str] | None) -> Session:
+    from fleet_bootstraps.cli.session import session
+
+    return session(profile, sets or (), _home)
 
 
 def _version(wanted: bool) -> None:
@@ -44,7 +68,7 @@ def root(
     """Options of every command."""
     from fleet_bootstraps.cli.logs import configure
 
-    global _home  # noqa: PLW0603 -- one command line a process; commands get no context object
+    global _home  # noqa: PLW0603 -- a process has one command line; commands take no context
     _home = home
     configure(verbose)
 
@@ -52,7 +76,7 @@ def root(
 @app.command(epilog=CODES)
 @command
 async def run(
-    plan: Annotated[str, typer.Argument(help="A plan file (YAML or JSON), or a built-in name.")],
+    plan: PlanArgument,
     profile: Profile = EMBEDDED,
     sets: Sets = None,
     fresh: Annotated[
@@ -62,10 +86,204 @@ async def run(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> Exit:
-    """Take an approved plan to recorded decisions; goes on with a run that was stopped."""
+    """Take an approved plan to recorded decisions.
+
+    A run that was stopped goes on where it was; Ctrl-C stops one so that it can. A plan that is
+    decided already says so and makes no call. Another process may run the same plan in the same
+    FLEET_HOME: they share the work. Progress goes to stderr, the result to stdout, the report to
+    FLEET_HOME/runs.
+    """
     from fleet_bootstraps.cli.run import RunOptions
     from fleet_bootstraps.cli.run import run as work
-    from fleet_bootstraps.cli.session import session
 
-    options = RunOptions(fresh, follow, as_json, quiet)
-    return await work(session(profile, sets or (), _home), plan, options)
+    return await work(_session(profile, sets), plan, RunOptions(fresh, follow, as_json, quiet))
+
+
+@app.command()
+@command
+async def cancel(
+    name: Annotated[
+        str, typer.Argument(metavar="PLAN|ID", help="A plan, or a plan's or deliberation's id.")
+    ],
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    reason: Annotated[str, typer.Option("--reason", help="Kept with it.")] = "cancelled by hand",
+    as_json: AsJson = False,
+) -> Exit:
+    """End a plan or a deliberation. Model calls under way in another process end by themselves."""
+    from fleet_bootstraps.cli.cancel import cancel as work
+
+    return await work(_session(profile, sets), name, reason, as_json=as_json)
+
+
+@app.command()
+@command
+async def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="DELIBERATION", help="A deliberation's id, its beginning, or a task's id."
+        ),
+    ],
+    plan: Annotated[str, typer.Option("--plan", help="The plan whose task is meant.")] = "",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Show a deliberation: steps, proposals, critiques, ballots, evidence, ranking, decision."""
+    from fleet_bootstraps.cli.show import show as work
+
+    return await work(_session(profile, sets), name, plan, as_json=as_json)
+
+
+@app.command()
+@command
+async def runs(profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False) -> Exit:
+    """List the plans that were run."""
+    from fleet_bootstraps.cli.show import runs as work
+
+    return await work(_session(profile, sets), as_json=as_json)
+
+
+@app.command()
+@command
+async def councils(
+    role: Annotated[str, typer.Option("--role", help="Of this role only.")] = "",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """List the agents of each role, with personas, models and sampling."""
+    from fleet_bootstraps.cli.councils import councils as work
+
+    return await work(_session(profile, sets), role, as_json=as_json)
+
+
+@app.command()
+@command
+async def context(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task's id.")],
+    plan: Annotated[str, typer.Option("--plan", help="The plan it belongs to.")],
+    role: Annotated[str, typer.Option("--role", help="By default the task's own.")] = "",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Print the context pack of a task and its ledger; runs nothing."""
+    from fleet_bootstraps.cli.context import context as work
+
+    return await work(_session(profile, sets), task, role, plan, as_json=as_json)
+
+
+@app.command("report-schema")
+@command
+def report_schema() -> Exit:
+    """Print the JSON schema of report.json."""
+    from fleet_bootstraps.cli.output import emit
+    from fleet_bootstraps.report.schema import report_schema as schema
+
+    emit(schema())
+    return Exit.DONE
+
+
+@profiles.command("list")
+@command
+def list_profiles(as_json: AsJson = False) -> Exit:
+    """List the built-in profiles."""
+    from fleet_bootstraps.cli.profiles import list_profiles as work
+
+    return work(as_json=as_json)
+
+
+@profiles.command("show")
+@command
+def show_profile(
+    name: Annotated[str, typer.Argument(help="A profile's name, or a TOML file.")] = EMBEDDED,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Show every setting of a profile, and where it was given. Secrets are never shown."""
+    from fleet_bootstraps.cli.profiles import show_profile as work
+
+    return work(_session(name, sets), as_json=as_json)
+
+
+@plugins.command("list")
+@command
+def list_plugins(
+    load: Annotated[bool, typer.Option("--load", help="Load each, to see what is broken.")] = False,
+    as_json: AsJson = False,
+) -> Exit:
+    """List every adapter, by port."""
+    from fleet_bootstraps.cli.plugins import list_plugins as work
+
+    return work(load=load, as_json=as_json)
+
+
+@plugins.command("new")
+@command
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="The adapter's name, e.g. tape.")],
+    port: Annotated[str, typer.Option("--port", help="The port it stands behind.")],
+    folder: Annotated[Path, typer.Option("--folder", help="Where to make it.")] = Path(),
+    as_json: AsJson = False,
+) -> Exit:
+    """Write the start of an adapter: a distribution that is green from its first test."""
+    from fleet_bootstraps.cli.plugins import new
+
+    return new(name, port, folder, as_json=as_json)
+
+
+@models.command("pull")
+@command
+async def pull_model(
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME/FILE")],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="The hub, in place of HF_ENDPOINT.")
+    ] = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Fetch a model file from a hub that speaks the Hugging Face protocol; resumable."""
+    from fleet_bootstraps.cli.models import pull
+
+    return await pull(name, _home, endpoint, as_json=as_json)
+
+
+@models.command("fetch")
+@command
+async def fetch_model(as_json: AsJson = False) -> Exit:
+    """Fetch the default model, at its pinned checksum."""
+    from fleet_bootstraps.cli.models import fetch
+
+    return await fetch(_home, as_json=as_json)
+
+
+@plans.command("check")
+@command
+def check_plan(
+    plan: PlanArgument, profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+) -> Exit:
+    """Say whether a plan is in order for a profile's councils; runs nothing."""
+    from fleet_bootstraps.cli.plans import check
+
+    return check(_session(profile, sets), plan, as_json=as_json)
+
+
+@plans.command("schema")
+@command
+def plan_schema() -> Exit:
+    """Print the JSON schema of plan files."""
+    from fleet_bootstraps.cli.plans import schema
+
+    return schema()
+
+
+@dead.command("list")
+@command
+async def list_dead(
+    profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+) -> Exit:
+    """List events that could not be handled, with the reason."""
+    from fleet_bootstraps.cli.dead import list_dead as work
+
+    return await work(_session(profile, sets), as_json=as_json)

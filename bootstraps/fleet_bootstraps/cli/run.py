@@ -112,7 +112,9 @@ class _Running:
             if options.fresh:
                 self._progress.say("--fresh waits for its end: run again after it")
         where = folders.run_folder(self._session.home, identity, attempt)
-        watch = Watch(fleet.bus, fleet.state, identity, attempt, fleet.clock, self._progress.show)
+        watch = Watch(
+            fleet.bus, fleet.state, identity, attempt, clock=fleet.clock, show=self._progress.show
+        )
         listening = self._listening(fleet.tokens) if options.follow else nullcontext()
         with folders.held(where) as shared:
             if shared:

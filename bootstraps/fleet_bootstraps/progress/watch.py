@@ -79,6 +79,7 @@ class Watch:
         state: StateStore,
         plan_id: str,
         attempt: int,
+        *,
         clock: Clock,
         show: Callable[[RunView], None],
     ) -> None:

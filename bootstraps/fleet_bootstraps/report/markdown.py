@@ -24,7 +24,7 @@ def _head(report: Data) -> Iterator[str]:
     yield f"# {inline(report['title'] or report['story'])}"
     yield ""
     outcome = {"undecided": "ended with tasks that are not decided"}
-    said = outcome.get(report["outcome"], report["outcome"])
+    said = str(outcome.get(report["outcome"], report["outcome"]))
     yield f"**{inline(said)}**" + (f": {inline(report['reason'])}" if report["reason"] else "")
     yield ""
     yield f"- story: {inline(report['story'])}"

@@ -1,0 +1,84 @@
+"""`fleet context`: the pack a role would be given for a task, and its ledger. Runs nothing."""
+
+from __future__ import annotations
+
+from fleet_bootstraps.cli.outcome import Exit
+from fleet_bootstraps.cli.output import block, emit, line, table
+from fleet_bootstraps.cli.planned import planned
+from fleet_bootstraps.cli.session import Session
+from fleet_bootstraps.councils import configured
+from fleet_bootstraps.report.data import ledger_entry
+from fleet_core.domain.context import ContextPack, PackRequest
+from fleet_core.domain.council import role_name
+from fleet_core.domain.plan_run import PlanRun
+from fleet_core.errors import InputError
+from fleet_core.usecases import keys
+from fleet_core.usecases.documents import load_object
+from fleet_core.usecases.hydrate import Hydrate
+from fleet_core.usecases.stores import Stores
+from fleet_plugins.api import PortName
+from fleet_plugins.settings import close_matches
+
+_PORTS = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.GRAPH, PortName.MODEL)
+
+
+async def context(opened: Session, task: str, role: str, plan: str, *, as_json: bool) -> Exit:
+    """Print the pack as it would be made now."""
+    given = planned(opened, plan)
+    ids = [t.task_id for t in given.plan.tasks]
+    if task not in ids:
+        raise InputError(
+            f"the plan has no task {task!r}", close_matches(task, ids), source=plan, field="TASK"
+        )
+    wanted = role_name(role) if role else given.plan.task(task).role
+    known = configured(opened.profile)
+    if wanted not in known:
+        raise InputError(
+            f"role {role!r} has no council", close_matches(wanted, known), field="--role"
+        )
+    async with opened.ports(*_PORTS) as ports:
+        bus, state, blobs = (ports[port] for port in _PORTS[:3])
+        (document,) = await state.get([keys.plan(given.plan_id)])
+        approved_ms = opened.context.clock()
+        if document is not None:
+            approved_ms = load_object(PlanRun, document).approved_ms
+        request = PackRequest(
+            given.plan_id,
+            given.plan,
+            task,
+            wanted,
+            approved_ms,
+            opened.profile.settings.context.budget,
+        )
+        stores = Stores(bus, state, blobs, opened.context.clock)
+        hydrate = Hydrate(ports[PortName.GRAPH], ports[PortName.MODEL]["default"], stores)
+        pack = await hydrate.pack(request)
+    _print(pack, as_json=as_json)
+    return Exit.DONE
+
+
+def _print(pack: ContextPack, *, as_json: bool) -> None:
+    ledger = [ledger_entry(entry) for entry in pack.ledger]
+    if as_json:
+        emit(
+            {
+                "story": pack.story,
+                "task": pack.task_id,
+                "role": pack.role,
+                "revision": pack.revision,
+                "budget": pack.budget,
+                "tokens": pack.tokens,
+                "counted_by": pack.counted_by,
+                "text": pack.text,
+                "ledger": ledger,
+            }
+        )
+        return
+    block(pack.text)
+    line()
+    line(
+        f"{pack.tokens} of {pack.budget} tokens (counted by {pack.counted_by}), "
+        f"revision {pack.revision} of story {pack.story}"
+    )
+    head = ("item", "kind", "tokens", "included", "reason")
+    table(head, ([row[k] for k in head] for row in ledger))
