@@ -124,10 +124,14 @@ def connect(path: Path, wait_s: float = 0.0) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=wait_s, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute("PRAGMA secure_delete=OFF")
-    connection.execute("PRAGMA cache_size=-8000")
+    try:
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA secure_delete=OFF")
+        connection.execute("PRAGMA cache_size=-8000")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
