@@ -1,1 +1,1 @@
-"""fleet_features."""
+"""What the fleet does, as Gherkin features that run against any profile."""

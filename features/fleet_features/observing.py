@@ -1,0 +1,69 @@
+"""What the fleet did, read from its log and from its stores."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from fleet_core.domain.codec import from_data
+from fleet_core.domain.events import Event
+from fleet_core.domain.job import AgentJob, AgentResult, ModelCall
+from fleet_core.domain.job_header import format_header
+from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.state_store import Document, StateStore
+from fleet_core.usecases import keys
+
+JOBS, JOURNAL = "jobs/", "journal/"
+
+
+async def events_of(bus: EventBus, subjects: Sequence[str]) -> list[Event]:
+    """The log so far."""
+    return [stored.event async for stored in bus.replay(subjects)]
+
+
+async def issued(state: StateStore, prefix: str = JOBS) -> list[AgentJob]:
+    """Every job as issued, of all deliberations."""
+    return [
+        from_data(AgentJob, data, source=document.key)
+        for document in await _all(state, prefix)
+        for data in json.loads(document.value)
+    ]
+
+
+async def journaled(state: StateStore) -> dict[str, AgentResult]:
+    """Every journaled result by job id."""
+    results = [
+        from_data(AgentResult, json.loads(document.value), source=document.key)
+        for document in await _all(state, JOURNAL)
+    ]
+    return {result.job_id: result for result in results}
+
+
+async def prompts_of(state: StateStore, deliberation_id: str) -> list[str]:
+    """What agents were asked, from the jobs as issued."""
+    return [
+        "\n".join(message.text for message in job.work.request.messages)
+        for job in await issued(state, keys.jobs_prefix(deliberation_id))
+        if isinstance(job.work, ModelCall)
+    ]
+
+
+async def calls_by_place(state: StateStore) -> Counter[str]:
+    """Calls that journaled jobs took, by their header; those that still run are not in it."""
+    results = await journaled(state)
+    counts: Counter[str] = Counter()
+    for job in await issued(state):
+        result = results.get(job.job_id)
+        if isinstance(job.work, ModelCall) and result is not None:
+            counts[format_header(job)] += result.usage.attempts
+    return counts
+
+
+async def _all(state: StateStore, prefix: str) -> list[Document]:
+    found: list[Document] = []
+    after = prefix
+    while documents := await state.scan(prefix, after=after):
+        found += documents
+        after = documents[-1].key
+    return found

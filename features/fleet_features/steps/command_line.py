@@ -1,0 +1,3 @@
+"""Steps: the command `fleet`."""
+
+from __future__ import annotations
