@@ -83,6 +83,8 @@ class ChatHttpModel(Model):
         if options.key:
             self._headers["Authorization"] = f"Bearer {options.key}"
         self._listed = ""
+        self._closed = False
+        self._limits: set[asyncio.Timeout] = set()
         self._counter = TOKENIZERS[options.tokenizer]
 
     async def complete(
@@ -160,16 +162,30 @@ class ChatHttpModel(Model):
             details.append(f"{endpoint.base} serves {', '.join(names) or 'nothing'}, not {wanted}")
         return ModelHealth(ready=False, detail="; ".join(details))
 
+    def close(self) -> None:
+        """End the calls under way: a closed session would leave them waiting for their limit."""
+        self._closed = True
+        now = asyncio.get_running_loop().time()
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(now)
+
     async def _attempt(self, call: Call, deadline: float) -> WireAnswer:
         clock = asyncio.get_running_loop().time
         now = clock()
         endpoint = self._endpoints.pick(now)
         endpoint.outstanding += 1
         call.streamed = None
+        limit = asyncio.timeout_at(min(deadline, now + self._options.timeout_ms / 1000))
+        self._limits.add(limit)
         try:
-            async with asyncio.timeout_at(min(deadline, now + self._options.timeout_ms / 1000)):
+            async with limit:
+                if self._closed:
+                    raise _closed()
                 answer = await self._ask(endpoint, call)
         except TimeoutError:
+            if self._closed:
+                raise _closed() from None
             took = round((clock() - now) * 1000)
             self._endpoints.failed(endpoint, clock())
             call.charge_unknown()
@@ -182,6 +198,7 @@ class ChatHttpModel(Model):
             raise self._redacted(error) from error.__cause__
         finally:
             endpoint.outstanding -= 1
+            self._limits.discard(limit)
         self._endpoints.served(endpoint)
         return answer
 
@@ -320,7 +337,15 @@ async def open_chat_model(options: ChatOptions) -> AsyncIterator[ChatHttpModel]:
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        yield ChatHttpModel(options, session)
+        model = ChatHttpModel(options, session)
+        try:
+            yield model
+        finally:
+            model.close()
+
+
+def _closed() -> ModelUnavailable:
+    return ModelUnavailable("the model was closed while it was in use")
 
 
 def _proxy(url: str) -> str | None:

@@ -149,6 +149,8 @@ async def _end(process: Process) -> None:
 
 
 def _last_words(log: IO[bytes]) -> str:
+    if log.closed:  # we have ended it ourselves
+        return ""
     size = log.seek(0, os.SEEK_END)
     log.seek(max(0, size - _LAST_WORDS))
     said = " ".join(log.read().decode("utf-8", "replace").split())

@@ -101,6 +101,18 @@ async def test_its_death_is_told_as_such(gguf: Path) -> None:
         assert not health.ready
 
 
+async def test_it_ends_of_itself_when_the_model_is_closed(gguf: Path) -> None:
+    async with open_model(LlamacppSettings(gguf=str(gguf), n_ctx=512), _ctx(gguf)) as model:
+        began = asyncio.Event()
+        call = asyncio.create_task(
+            model.complete(asked(max_tokens=400), budget(), lambda _: began.set())
+        )
+        await began.wait()
+    assert model.process.process.returncode == 0
+    with pytest.raises(ModelUnavailable):
+        await call
+
+
 async def test_a_file_that_only_begins_as_a_model_is_refused(tmp_path: Path, gguf: Path) -> None:
     path = tmp_path / "torn.gguf"
     with gguf.open("rb") as whole:

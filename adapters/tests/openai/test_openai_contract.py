@@ -10,6 +10,7 @@ from fleet_adapters.openai.plugin import OpenaiSettings
 from fleet_adapters.openai.plugin import model as plugin
 from fleet_adapters.scripted.script import parse_script
 from fleet_adapters.scripted.server import ScriptedServer, serve_script
+from fleet_core.errors import ModelUnavailable
 from fleet_core.ports.model import Model
 from fleet_plugins.api import FactoryContext
 from fleet_plugins.contracts.model import (
@@ -74,3 +75,18 @@ async def test_the_server_sees_a_cancelled_call(
         await call
     await server.until(lambda s: s.in_flight == 0)
     assert server.cancelled == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_closing_the_model_ends_the_calls_under_way(
+    settings: OpenaiSettings, server: ScriptedServer, tmp_path: Path, *, streamed: bool
+) -> None:
+    ctx = FactoryContext(clock=lambda: 0, secret=lambda name: name, home=tmp_path)
+    on_text = (lambda _: None) if streamed else None
+    async with plugin.fleet_adapter().factory(settings, ctx) as model:
+        call = asyncio.create_task(model.complete(asked(), budget("hang"), on_text))
+        await server.until(lambda s: s.in_flight == 1)
+    async with asyncio.timeout(20):
+        with pytest.raises(ModelUnavailable, match="closed"):
+            await call
