@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fleet_core.domain.council import role_name
 from fleet_core.errors import ProfileError
 from fleet_plugins.settings import close_matches
 
@@ -136,10 +137,19 @@ def _flat(data: Table, source: str) -> Tables:
                     raise ProfileError(
                         "should be a table", f"[{field}]", source=source, field=field
                     )
-                out[f"{name}.{key}"] = {k: Given(v, source) for k, v in inner.items()}
+                if _named(name, key) in out:
+                    raise ProfileError(
+                        "is given twice", "roles have no case", source=source, field=f"{name}.{key}"
+                    )
+                out[_named(name, key)] = {k: Given(v, source) for k, v in inner.items()}
         else:
             out[name] = {k: Given(v, source) for k, v in table.items()}
     return out
+
+
+def _named(head: str, name: str) -> str:
+    """The table of a name; roles are compared without case."""
+    return f"{head}.{role_name(name) if head == 'councils' else name}"
 
 
 def _environment(environ: Mapping[str, str]) -> Tables:
@@ -150,8 +160,7 @@ def _environment(environ: Mapping[str, str]) -> Tables:
             continue
         head = parts[0].lower()
         if head in NAMED_TABLES and len(parts) > 2:
-            name = parts[1] if head == "councils" else parts[1].lower()
-            table, key = f"{head}.{name}", ".".join(parts[2:]).lower()
+            table, key = _named(head, parts[1].lower()), ".".join(parts[2:]).lower()
         else:
             table, key = head, ".".join(parts[1:]).lower()
         out.setdefault(table, {})[key] = Given(text, variable, is_text=True)
@@ -166,9 +175,10 @@ def _sets(sets: Iterable[str]) -> Tables:
         parts = path.strip().split(".")
         if not equals or len(parts) < 2 or not all(parts):
             raise ProfileError("is not table.key=value", "e.g. model.use=openai", source=source)
-        named = parts[0] in NAMED_TABLES and len(parts) > 2
-        cut = 2 if named else 1
-        table, key = ".".join(parts[:cut]), ".".join(parts[cut:])
+        if parts[0] in NAMED_TABLES and len(parts) > 2:
+            table, key = _named(parts[0], parts[1]), ".".join(parts[2:])
+        else:
+            table, key = parts[0], ".".join(parts[1:])
         out.setdefault(table, {})[key] = Given(text, source, is_text=True)
     return out
 

@@ -49,6 +49,15 @@ def _session(profile: str, sets: list[str] | None) -> Session:
     return session(profile, sets or (), _home)
 
 
+def _again(plan: str, profile: str, sets: list[str]) -> str:
+    """The command that goes on with a run."""
+    import shlex
+
+    home = ["--home", str(_home)] if _home is not None else []
+    words = ["fleet", *home, "run", plan, "--profile", profile]
+    return shlex.join([*words, *(word for entry in sets for word in ("--set", entry))])
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from fleet_core import __version__
@@ -96,7 +105,8 @@ async def run(
     from fleet_bootstraps.cli.run import RunOptions
     from fleet_bootstraps.cli.run import run as work
 
-    return await work(_session(profile, sets), plan, RunOptions(fresh, follow, as_json, quiet))
+    options = RunOptions(fresh, follow, as_json, quiet, _again(plan, profile, sets or []))
+    return await work(_session(profile, sets), plan, options)
 
 
 @app.command()

@@ -57,7 +57,7 @@ def ended(work: Callable[[], Coroutine[Any, Any, Exit] | Exit]) -> Exit:
         # Whoever read our output went away; Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.UNDECIDED
-    except Exception as error:
+    except (Exception, BaseExceptionGroup) as error:
         if os.environ.get("FLEET_DEBUG"):
             raise
         return told(error)

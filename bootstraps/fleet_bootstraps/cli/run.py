@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,8 +25,12 @@ from fleet_bootstraps.progress.watch import Snapshot, Watch, read
 from fleet_bootstraps.report import folder as folders
 from fleet_bootstraps.report.data import RunOutcome, report
 from fleet_core.domain.plan_run import PlanRun
+from fleet_core.errors import FleetError
 from fleet_core.ports.token_stream import TokenStream
 from fleet_plugins.api import PortName
+
+
+_LAST_LOOK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,8 @@ class _Running:
                 async with listening:
                     dead_end = await watch.ended()
             except asyncio.CancelledError:
-                self._written(where, watch.snapshot, RunOutcome.INTERRUPTED)
+                snapshot = await _latest(fleet, watch.snapshot)
+                self._written(where, snapshot, RunOutcome.INTERRUPTED)
                 self._say_resumable()
                 raise
         run_ = watch.snapshot.run
@@ -187,6 +193,17 @@ class _Running:
             self._progress.say(f"{task.partition('-')[2]} {agent}| {text}")
 
 
+async def _latest(fleet: Fleet, known: Snapshot) -> Snapshot:
+    """The run as it is saved now; what is known of it where that takes too long."""
+    if known.run is None:
+        return known
+    try:
+        async with asyncio.timeout(_LAST_LOOK_S):
+            return await read(fleet.state, known.run.plan_id, known)
+    except (TimeoutError, FleetError):
+        return known
+
+
 def _attempt(before: PlanRun | None) -> int:
     if before is None:
         return 1
@@ -198,6 +215,9 @@ async def stoppable() -> AsyncIterator[None]:
     """SIGTERM ends what is held as Ctrl-C does: in order, and so that it can be resumed."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         yield

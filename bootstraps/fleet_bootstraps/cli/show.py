@@ -53,7 +53,8 @@ async def runs(opened: Session, *, as_json: bool) -> Exit:
         line(f"nothing was run in {opened.home}")
     else:
         head = ("plan_id", "attempt", "approved", "state", "decided", "tasks", "title", "report")
-        table(head, ([str(r[k])[:12] if k == "plan_id" else r[k] for k in head] for r in found))
+        rows_ = ([str(r[k])[:12] if k == "plan_id" else r[k] or "-" for k in head] for r in found)
+        table(head, rows_, limit=240)
     return Exit.DONE
 
 

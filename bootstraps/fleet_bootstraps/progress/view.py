@@ -75,26 +75,24 @@ def run_view(run: PlanRun, states: Mapping[str, Deliberation], now_ms: int) -> R
 
 
 def task_view(run: PlanRun, task: TaskRun, state: Deliberation | None, now_ms: int) -> TaskView:
-    """The view of one task."""
+    """The view of one task; what its deliberation has ended in before the plan has heard of it."""
     role = run.plan.task(task.task_id).role
-    standing = task.standing.value if task.standing is not None else ""
     if state is None:
         return TaskView(task.task_id, role, task.state.value, reason=task.reason)
-    step = state.open_step
+    step = state.open_step if state.phase not in FINAL else None
     usage = state.usage()
-    ended = task.state in ENDED
-    phase = state.phase.value if task.state is TaskState.RUNNING else task.state.value
+    decision, failure = state.decision, state.failure
     return TaskView(
         task.task_id,
         role,
-        phase,
+        state.phase.value,
         len(state.council.agents),
-        f"{step.name} (round {step.round})" if step is not None and not ended else "",
+        f"{step.name} (round {step.round})" if step is not None else "",
         sum(job.ended is not None for job in step.jobs) if step is not None else 0,
         len(step.jobs) if step is not None else 0,
-        task.winner,
-        standing,
-        task.reason,
+        decision.winner if decision is not None else "",
+        decision.standing.value if decision is not None else "",
+        failure.reason if failure is not None else "",
         usage.attempts,
         usage.tokens,
         usage.micro_usd,
