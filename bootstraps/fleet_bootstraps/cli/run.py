@@ -27,8 +27,8 @@ from fleet_bootstraps.report.data import RunOutcome, report
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import FleetError
 from fleet_core.ports.token_stream import TokenStream
+from fleet_core.usecases import keys
 from fleet_plugins.api import PortName
-
 
 _LAST_LOOK_S = 2.0
 
@@ -110,6 +110,7 @@ class _Running:
 
     async def _deliberate(self, fleet: Fleet) -> Exit:
         options, identity = self._options, self._planned.plan_id
+        await self._say_what_else_goes_on(fleet)
         before = await fleet.plans.approve(self._planned.plan, fresh=options.fresh)
         attempt = _attempt(before)
         if before is not None and not before.settled:
@@ -139,6 +140,13 @@ class _Running:
         data = self._written(where, watch.snapshot, outcome)
         _result(data, self._path, options)
         return Exit.DONE if run_.decided else Exit.UNDECIDED
+
+    async def _say_what_else_goes_on(self, fleet: Fleet) -> None:
+        """An opened fleet takes all its unfinished work further, not this plan's alone."""
+        open_ = [d.key.removeprefix(keys.PLAN_OPEN) for d in await fleet.state.scan(keys.PLAN_OPEN)]
+        others = [identity[:12] for identity in open_ if identity != self._planned.plan_id]
+        if others:
+            self._progress.say(f"unfinished before, and going on too: plan {', '.join(others)}")
 
     def _written(
         self, where: Path, snapshot: Snapshot, outcome: RunOutcome, reason: str = ""

@@ -25,6 +25,7 @@ _STYLES = {
 }
 _ENDED = ("decided", "failed", "cancelled", "blocked", "waiting")
 _REDRAWN_S = 0.25
+_WIDEST = 20
 
 
 class LiveProgress:
@@ -74,13 +75,16 @@ class LiveProgress:
 
 def drawn(view: RunView, passed_ms: int = 0) -> Group:
     """The view as a table; `passed_ms` since it was taken."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("task", "role", "state", "agents", "doing"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in ("calls", "tokens", "cost", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    priced = view.total("micro_usd") > 0
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name in ("task", "role", "state", "agents"):
+        width = max(len(name), *(len(str(c)) for c in _column(view, name)))
+        table.add_column(name, no_wrap=True, min_width=min(width, _WIDEST))
+    table.add_column("doing", overflow="ellipsis", no_wrap=True, ratio=1)
+    for name in ("calls", "tokens", *(("cost",) if priced else ()), "seconds"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=7)
     for task in view.tasks:
-        table.add_row(*_row(_aged(task, passed_ms)))
+        table.add_row(*_row(_aged(task, passed_ms), priced=priced))
     spent = f"{view.total('calls')} calls, {view.total('tokens')} tokens"
     title = f"{one_line(view.title, 60)}  {view.plan_id[:12]}, attempt {view.attempt}; {spent}"
     return Group(Text(title, style="bold"), table)
@@ -90,20 +94,26 @@ def _aged(task: TaskView, passed_ms: int) -> TaskView:
     return task if task.state in _ENDED else replace(task, ms=task.ms + passed_ms)
 
 
-def _row(task: TaskView) -> list[Text]:
-    doing = f"{task.step} {task.answered}/{task.asked}" if task.step else ""
+def _column(view: RunView, name: str) -> list[str]:
+    keys = {"task": "task_id", "agents": "agents", "role": "role", "state": "state"}
+    return [one_line(str(getattr(task, keys[name]))) for task in view.tasks]
+
+
+def _row(task: TaskView, *, priced: bool) -> list[Text]:
+    doing = f"{task.answered}/{task.asked} {task.step}" if task.step else ""
     if task.state == "decided":
         doing = f"{task.standing}: {task.winner}"
     elif task.reason:
         doing = task.reason
-    return [
-        Text(one_line(task.task_id, 24)),
-        Text(one_line(task.role, 12)),
+    row = [
+        Text(one_line(task.task_id, _WIDEST)),
+        Text(one_line(task.role, _WIDEST)),
         Text(task.state, style=_STYLES.get(task.state, "cyan")),
         Text(str(task.agents) if task.agents else ""),
-        Text(one_line(doing, 60)),
+        Text(one_line(doing)),
         Text(str(task.calls)),
         Text(str(task.tokens)),
-        Text(f"${task.micro_usd / 1_000_000:.4f}" if task.micro_usd else ""),
-        Text(f"{task.seconds:.1f}" if task.ms else ""),
     ]
+    if priced:
+        row.append(Text(f"${task.micro_usd / 1_000_000:.4f}"))
+    return [*row, Text(f"{task.seconds:.1f}" if task.ms else "")]

@@ -31,7 +31,7 @@ def test_a_deliberation_is_shown_whole(fleet: Fleet, plan: Plan, ran: Any) -> No
     revised = {job["agent"]: job["proposal"]["digest"] for job in data["steps"][2]["jobs"]}
     (judged,) = data["steps"][3]["jobs"]
     assert judged["ballot"]["ranking"][0] == revised["dev-2"]
-    assert [r["agents"] for r in data["ranking"]["order"]][0] == ["dev-2"]
+    assert next(r["agents"] for r in data["ranking"]["order"]) == ["dev-2"]
     assert data["ranking"]["order"][0]["judge"] == 1.0
     assert data["decision"]["text"] == "second, with a MARK, revised"
     text = fleet("show", "a", "--plan", plan(*TWO)).out

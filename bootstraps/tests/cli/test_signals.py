@@ -73,7 +73,7 @@ async def test_an_interrupted_run_is_reported_and_goes_on_without_repeating_call
         assert [t["state"] for t in report(home)["tasks"]] == ["decided", "running"]
 
     async with model(slow_ms=0) as (server, options):
-        code, out, err = await ended(process("run", plan(*TASKS), *options))
+        code, _out, err = await ended(process("run", plan(*TASKS), *options))
 
         assert code == 0, err
         assert "goes on" in err
