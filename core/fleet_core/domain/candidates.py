@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -123,30 +123,26 @@ def field_of(state: Deliberation) -> list[Candidate]:
 
 
 def weight(evidence: Sequence[Evidence], checks: Sequence[CheckSpec]) -> Weight:
-    """What the evidence is worth: required checks first, then all; each as far as it passed.
+    """What the evidence is worth: the required checks first, then all of them.
 
-    Passed (2) means that something ran and nothing failed; failed (0), that anything failed; 1
-    that nothing ran. The score is the mean over all the task's checks; one that did not run
-    counts nothing, so that half the checks passed is worth less than all.
+    3 where every check passed, 2 where some passed and none failed, 1 where none ran, 0 where any
+    failed. The score is the mean over all the task's checks; one that did not run counts nothing.
     """
     required = {check.kind for check in checks if check.required}
+    wanted = sum(check.kind in required for check in checks)
     score = sum(_score(e) for e in evidence if e.standing is not Standing.NOT_RUN)
     return (
-        _passed([e for e in evidence if e.kind in required], complete=required),
-        _passed(evidence),
+        _passed([e for e in evidence if e.kind in required], wanted),
+        _passed(evidence, len(checks)),
         round(score / max(len(checks), len(evidence), 1), 9),
     )
 
 
-def _passed(evidence: Sequence[Evidence], complete: Collection[str] = ()) -> int:
-    """2 passed, 0 failed, 1 neither; where kinds are named, passed takes every one of them."""
-    ran = [e for e in evidence if e.standing is not Standing.NOT_RUN]
-    if any(e.standing is Standing.FAILED for e in ran):
+def _passed(evidence: Sequence[Evidence], wanted: int) -> int:
+    passed = sum(e.standing is Standing.PASSED for e in evidence)
+    if any(e.standing is Standing.FAILED for e in evidence):
         return 0
-    if complete:
-        not_run = {e.kind for e in evidence} - {e.kind for e in ran}
-        return 2 if {e.kind for e in ran} - not_run >= set(complete) else 1
-    return 2 if ran else 1
+    return 1 + (passed > 0) + (0 < passed == len(evidence) >= wanted)
 
 
 def _score(evidence: Evidence) -> float:

@@ -260,6 +260,11 @@ class Deliberate:
             if state is None:
                 raise NotFound(f"there is no deliberation {identity}")
             if before is not None and state is before.state:
+                # Another orchestrator may have gone on: to what is held here, a result of a step
+                # that only the store knows is nothing, and would be acknowledged and lost.
+                if await self._outdated(before):
+                    self._open.pop(identity, None)
+                    continue
                 if identity in self._owing:
                     await self._resume(identity)
                 return state
@@ -277,6 +282,10 @@ class Deliberate:
                 await self._carry_out(after, commands)
                 self._owing.discard(identity)
             return state
+
+    async def _outdated(self, held: Saved) -> bool:
+        (document,) = await self._state.get([keys.deliberation(held.state.deliberation_id)])
+        return document is None or document.version != held.version
 
     def _strategy(self, state: Deliberation | None, given: Input) -> Strategy:
         name = given.protocol.name if isinstance(given, Start) else ""

@@ -165,6 +165,8 @@ class Execute(Executor):
         await self._release([h.job for h in held if h.claimed])
 
     async def _release(self, jobs: Sequence[AgentJob]) -> None:
+        if not jobs:
+            return
         try:
             await self._state.commit([Delete(keys.claim(job.job_id)) for job in jobs])
         except FleetError as error:
