@@ -85,6 +85,7 @@ class CouncilSettings:
         model: a binding: `default` or a name under `[models]`.
         temperature, top_p, max_tokens, stop: how its agents answer.
         seed: of the first seat; the others count on from it. None leaves it to the server.
+        agents: the seats one by one, in place of `size`.
     """
 
     size: int = 3

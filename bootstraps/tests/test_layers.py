@@ -128,7 +128,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_profile_offers_close_ones() -> None:
     with pytest.raises(ProfileError, match="did you mean embedded"):
-        layered("embeded", {}, [])
+        layered("embeddet", {}, [])
     assert set(builtin_names()) >= {"embedded", "scripted"}
 
 

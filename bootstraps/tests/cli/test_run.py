@@ -159,9 +159,9 @@ def test_a_plan_that_is_refused_opens_nothing(fleet: Fleet, plan: Plan, home: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "basci"], "did you mean basic"),
-        (["run", "basic", "--profile", "embeded"], "did you mean embedded"),
-        (["run", "basic", "--set", "modle.use=x"], "did you mean model"),
+        (["run", "basicc"], "did you mean basic"),
+        (["run", "basic", "--profile", "embeddet"], "did you mean embedded"),
+        (["run", "basic", "--set", "moddel.use=x"], "did you mean model"),
         (["run", "basic", "--set", "model.use=scripted"], "model.scripted: script: "),
         (["run", "basic", "--set", "deliberation.protocol=x"], "there is no protocol 'x'"),
         (["run", "basic", "--set", "councils.DEV.size=0"], "councils.DEV.size"),

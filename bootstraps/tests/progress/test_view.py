@@ -132,7 +132,7 @@ def test_speech_is_shown_by_whole_lines_so_that_agents_do_not_mix() -> None:
 
 def test_a_retry_begins_its_line_anew() -> None:
     speech = Speech()
-    list(speech.hear(words("1", 0, "half an ans")))
+    list(speech.hear(words("1", 0, "half an answ")))
 
     assert list(speech.hear(words("1", 0, "an answer\n"))) == [
         ("ffffffffffff-a", "dev-1", "an answer")
