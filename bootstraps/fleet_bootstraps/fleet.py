@@ -17,7 +17,7 @@ from fleet_core.domain.protocols.peer_review import PeerReview
 from fleet_core.domain.protocols.vote import Vote
 from fleet_core.domain.ranking import rank
 from fleet_core.domain.reducer import Strategy
-from fleet_core.errors import ProfileError
+from fleet_core.errors import ProfileError, StoreError
 from fleet_core.ports.check import Check
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.context_graph import ContextGraph
@@ -118,7 +118,12 @@ async def opened_ports(
     only: tuple[PortName, ...] = (),
 ) -> AsyncIterator[Mapping[PortName, Any]]:
     """The ports of a profile, all or `only` some (what those need must be among them)."""
-    context.home.mkdir(parents=True, exist_ok=True)
+    try:
+        context.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{context.home} cannot be made: {error.strerror}", "name another folder by FLEET_HOME"
+        ) from None
     bindings = {p: b for p, b in profile.bindings.items() if not only or p in only}
     async with open_ports(bindings, context, observe) as ports:
         yield ports

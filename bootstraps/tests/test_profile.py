@@ -26,9 +26,9 @@ def refused(*sets: str, **more: object) -> ProfileError:
 
 
 def test_an_unknown_table_offers_close_ones() -> None:
-    error = refused("moddel.use=openai")
+    error = refused("mmodel.use=openai")
 
-    assert (error.source, error.field) == ("--set moddel.use=openai", "moddel")
+    assert (error.source, error.field) == ("--set mmodel.use=openai", "mmodel")
     assert "did you mean model" in error.hint
 
 

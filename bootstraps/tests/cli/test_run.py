@@ -161,7 +161,7 @@ def test_a_plan_that_is_refused_opens_nothing(fleet: Fleet, plan: Plan, home: Pa
     [
         (["run", "basicc"], "did you mean basic"),
         (["run", "basic", "--profile", "embeddet"], "did you mean embedded"),
-        (["run", "basic", "--set", "moddel.use=x"], "did you mean model"),
+        (["run", "basic", "--set", "mmodel.use=x"], "did you mean model"),
         (["run", "basic", "--set", "model.use=scripted"], "model.scripted: script: "),
         (["run", "basic", "--set", "deliberation.protocol=x"], "there is no protocol 'x'"),
         (["run", "basic", "--set", "councils.DEV.size=0"], "councils.DEV.size"),
@@ -192,6 +192,22 @@ def test_a_home_that_is_a_file_is_refused(fleet: Fleet, plan: Plan, home: Path) 
 
     assert ran.code == 2
     assert f"{home}: is not a folder" in ran.err
+
+
+def test_a_home_that_cannot_be_made_is_refused(fleet: Fleet, plan: Plan, script: Script) -> None:
+    ran = fleet("--home", "/proc/nowhere", "run", plan(), *script())
+
+    assert ran.code == 3
+    assert "/proc/nowhere cannot be made" in ran.err
+    assert "bug" not in ran.err
+
+
+def test_a_model_file_that_is_none_is_refused(fleet: Fleet, plan: Plan) -> None:
+    ran = fleet("run", plan(), "--set", f"model.gguf={plan()}")
+
+    assert ran.code == 2
+    assert "plan.json" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_a_store_that_is_none_is_refused(fleet: Fleet, plan: Plan, home: Path) -> None:
