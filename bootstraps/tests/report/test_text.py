@@ -34,7 +34,7 @@ def test_a_fence_is_longer_than_any_within(text: str) -> None:
 
 
 def test_markdown_is_shown_and_not_obeyed() -> None:
-    assert inline("[a](http://b) <b> `c` |\n# d") == r"\[a\]\(http://b\) \<b\> \`c\` \| \# d"
+    assert inline("[a](http://b) <b> `c` |\n# d") == r"\[a\](http://b) \<b\> \`c\` \| \# d"
 
 
 def test_long_lines_are_shortened() -> None:
