@@ -6,8 +6,9 @@ result settles it once. No other process holds a balance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from fleet_core.domain.evolve import evolve
 from fleet_core.domain.model_call import Usage
 
 
@@ -70,7 +71,7 @@ class Lease:
         """The lease with a slice handed out; ValueError if it does not cover it."""
         if not self.covers((part,)):
             raise ValueError(f"a slice of {part.tokens} tokens of a lease with {self.free_tokens}")
-        return replace(
+        return evolve(
             self,
             reserved_tokens=self.reserved_tokens + part.tokens,
             reserved_micro_usd=self.reserved_micro_usd + part.micro_usd,
@@ -78,7 +79,7 @@ class Lease:
 
     def settle(self, part: Slice, usage: Usage) -> Lease:
         """The lease with a slice come back and what was used of it spent."""
-        return replace(
+        return evolve(
             self,
             reserved_tokens=self.reserved_tokens - part.tokens,
             reserved_micro_usd=self.reserved_micro_usd - part.micro_usd,

@@ -8,7 +8,7 @@ in exactly one event, so that folding the events gives the state.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fleet_core.domain import events
 from fleet_core.domain.codec import to_data
@@ -26,6 +26,7 @@ from fleet_core.domain.deliberation import (
 )
 from fleet_core.domain.drafts import JobDraft, StepDraft
 from fleet_core.domain.events import Event
+from fleet_core.domain.evolve import evolve
 from fleet_core.domain.inputs import (
     Cancel,
     Due,
@@ -87,7 +88,7 @@ def reduce(state: Deliberation | None, given: Input, strategy: Strategy) -> Redu
 def _turn(state: Deliberation, given: Input, strategy: Strategy) -> _Turn | None:
     match given:
         case PackReady() if state.phase is Phase.PENDING:
-            running = replace(state, phase=Phase.RUNNING, pack=given.pack)
+            running = evolve(state, phase=Phase.RUNNING, pack=given.pack)
             return _advance(_Turn(running), given.now_ms, strategy)
         case PackRefused() if state.phase is Phase.PENDING:
             return _fail(_Turn(state), given.failure, given.now_ms)
@@ -100,14 +101,14 @@ def _turn(state: Deliberation, given: Input, strategy: Strategy) -> _Turn | None
             return _end(_Turn(state), Phase.CANCELLED, failure, given.now_ms)
         case Extend():
             lease = state.lease
-            raised = replace(
+            raised = evolve(
                 lease,
                 tokens=lease.tokens + max(0, given.tokens),
                 # 0 is money without a limit; more of that stays without one.
                 micro_usd=lease.micro_usd and lease.micro_usd + max(0, given.micro_usd),
                 deadline_ms=max(lease.deadline_ms, given.deadline_ms),
             )
-            return None if raised == lease else _Turn(replace(state, lease=raised))
+            return None if raised == lease else _Turn(evolve(state, lease=raised))
     return None
 
 
@@ -162,11 +163,11 @@ def _settle(state: Deliberation, result: AgentResult) -> Deliberation | None:
                 result.failure,
                 late=bool(step.closed_ms),
             )
-            jobs = (*step.jobs[:index], replace(job, ended=ended), *step.jobs[index + 1 :])
-            return replace(
+            jobs = (*step.jobs[:index], evolve(job, ended=ended), *step.jobs[index + 1 :])
+            return evolve(
                 state,
                 lease=state.lease.settle(job.slice, result.usage),
-                steps=_with_step(state, replace(step, jobs=jobs)),
+                steps=_with_step(state, evolve(step, jobs=jobs)),
             )
     return None
 
@@ -215,12 +216,12 @@ def _advance(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
             return _open(turn, draft, jobs, now_ms)
         wanted = sum(job.slice.tokens for job, _ in jobs)
         said = f"the lease did not cover step {draft.name!r}: {wanted} tokens wanted"
-        state = _note(replace(state, exhausted=True), f"{said}, {state.lease.free_tokens} free")
+        state = _note(evolve(state, exhausted=True), f"{said}, {state.lease.free_tokens} free")
         draft = strategy.next_step(state)
         if draft and draft.jobs and not any(isinstance(p.work, ModelCall) for p in draft.jobs):
             jobs = [_job(state, draft, part) for part in draft.jobs]
-            return _open(replace(turn, state=state), draft, jobs, now_ms)
-        turn = replace(turn, state=state)
+            return _open(evolve(turn, state=state), draft, jobs, now_ms)
+        turn = evolve(turn, state=state)
     return _conclude(turn, now_ms, strategy)
 
 
@@ -268,8 +269,8 @@ def _open(
         tuple(record for _, record in jobs),
     )
     submit = SubmitJobs(step.number, tuple(job for job, _ in jobs))
-    opened = replace(state, lease=lease, steps=(*state.steps, step))
-    return replace(turn, state=opened, commands=(*turn.commands, submit))
+    opened = evolve(state, lease=lease, steps=(*state.steps, step))
+    return evolve(turn, state=opened, commands=(*turn.commands, submit))
 
 
 def _close(state: Deliberation, now_ms: int) -> Deliberation:
@@ -280,7 +281,7 @@ def _close(state: Deliberation, now_ms: int) -> Deliberation:
         missing = len(step.jobs) - sum(job.ended is not None for job in step.jobs)
         said = f"step {step.name!r} closed at its deadline without {missing} of {len(step.jobs)}"
         state = _note(state, f"{said} answers")
-    return replace(state, steps=_with_step(state, replace(step, closed_ms=now_ms)))
+    return evolve(state, steps=_with_step(state, evolve(step, closed_ms=now_ms)))
 
 
 def _conclude(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
@@ -291,9 +292,9 @@ def _conclude(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
             return _fail(turn, verdict, now_ms)
         return _decide(turn, verdict, now_ms)
     if isinstance(verdict, Failure):
-        return replace(turn, state=replace(state, phase=Phase.PROVISIONAL))
-    provisional = replace(state, phase=Phase.PROVISIONAL, decision=verdict)
-    return replace(turn, state=provisional, subject=events.DECIDED)
+        return evolve(turn, state=evolve(state, phase=Phase.PROVISIONAL))
+    provisional = evolve(state, phase=Phase.PROVISIONAL, decision=verdict)
+    return evolve(turn, state=provisional, subject=events.DECIDED)
 
 
 def _finalize(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
@@ -307,12 +308,12 @@ def _finalize(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
         return _decide(turn, verdict, now_ms)
     amended = before.decision_id != verdict.decision_id
     subject = events.AMENDED if amended else events.ADVANCED
-    state = replace(state, amended=amended)
-    return _ended(replace(turn, state=state, subject=subject), Phase.DECIDED, verdict, now_ms)
+    state = evolve(state, amended=amended)
+    return _ended(evolve(turn, state=state, subject=subject), Phase.DECIDED, verdict, now_ms)
 
 
 def _decide(turn: _Turn, decision: Decision, now_ms: int) -> _Turn:
-    return _ended(replace(turn, subject=events.DECIDED), Phase.DECIDED, decision, now_ms)
+    return _ended(evolve(turn, subject=events.DECIDED), Phase.DECIDED, decision, now_ms)
 
 
 def _fail(turn: _Turn, failure: Failure, now_ms: int) -> _Turn:
@@ -320,25 +321,25 @@ def _fail(turn: _Turn, failure: Failure, now_ms: int) -> _Turn:
 
 
 def _end(turn: _Turn, phase: Phase, failure: Failure, now_ms: int) -> _Turn:
-    state = replace(turn.state, failure=failure, decision=None)
+    state = evolve(turn.state, failure=failure, decision=None)
     subject = events.FAILED if phase is Phase.FAILED else events.CANCELLED
-    return _ended(replace(turn, state=state, subject=subject), phase, None, now_ms)
+    return _ended(evolve(turn, state=state, subject=subject), phase, None, now_ms)
 
 
 def _ended(turn: _Turn, phase: Phase, decision: Decision | None, now_ms: int) -> _Turn:
-    state = replace(turn.state, phase=phase, decision=decision, ended_ms=now_ms)
+    state = evolve(turn.state, phase=phase, decision=decision, ended_ms=now_ms)
     left = tuple(job.job_id for job in state.outstanding)
     commands = (*turn.commands, CancelJobs(left)) if left else turn.commands
-    return replace(turn, state=state, commands=commands)
+    return evolve(turn, state=state, commands=commands)
 
 
 def _note(state: Deliberation, text: str) -> Deliberation:
-    return replace(state, notes=(*state.notes, text))
+    return evolve(state, notes=(*state.notes, text))
 
 
 def _published(turn: _Turn, given: Input) -> Reduction:
     """The reduction with its version raised and its events: the input's own, then `completed`."""
-    state = replace(turn.state, version=turn.state.version + 1)
+    state = evolve(turn.state, version=turn.state.version + 1)
     data = {**about(state), "input": to_data(given)}
     if turn.subject in (events.DECIDED, events.AMENDED):
         data["decision"] = to_data(state.decision)
