@@ -24,7 +24,7 @@ def conclude(state: Deliberation, ranking: Ranking, now_ms: int) -> Decision | F
     standing = standing_of(state, winner.evidence)
     if standing is not DecisionStanding.VERIFIED and any(c.required for c in state.task.checks):
         return _required_not_passed(state, winner)
-    missing = {job.agent_id for job in state.jobs() if job.ended is None}
+    missing = {job.agent_id for job in state.unanswered}
     return Decision(
         decision_id=content_id("decision", state.deliberation_id, winner.digest),
         deliberation_id=state.deliberation_id,
@@ -68,6 +68,8 @@ def standing_of(state: Deliberation, evidence: Sequence[Evidence]) -> DecisionSt
 
 def _nothing_stands(state: Deliberation) -> Failure:
     proposing = list(state.jobs("propose"))
+    if state.exhausted and not proposing:
+        return Failure("lease_exceeded", f"no proposal was asked for: {state.notes[-1]}")
     reasons = Counter(
         f"{job.ended.failure.code}: {job.ended.failure.reason}"
         for job in proposing

@@ -29,6 +29,8 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
 
 
+DEADLINE = "deadline"
+"""The code of a failure that is nobody's fault: time was up."""
 FINAL = frozenset({Phase.DECIDED, Phase.FAILED, Phase.CANCELLED})
 
 
@@ -164,6 +166,16 @@ class Deliberation:
     def outstanding(self) -> tuple[JobRecord, ...]:
         """Issued jobs that have not ended, of open and of closed steps."""
         return tuple(job for job in self.jobs() if job.ended is None)
+
+    @property
+    def unanswered(self) -> tuple[JobRecord, ...]:
+        """Jobs that have not ended, and those that their deadline ended."""
+        return tuple(
+            job
+            for job in self.jobs()
+            if job.ended is None
+            or (job.ended.failure is not None and job.ended.failure.code == DEADLINE)
+        )
 
     def jobs(self, *steps: str) -> Iterator[JobRecord]:
         """Every job in the order of issue; of the named steps, or of all."""

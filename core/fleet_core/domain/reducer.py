@@ -136,6 +136,9 @@ def _result(state: Deliberation, given: ResultArrived, strategy: Strategy) -> _T
     settled = _settle(state, given.result)
     if settled is None:
         return None
+    if given.now_ms >= settled.lease.deadline_ms:
+        # The jobs' deadline is the lease's: which of the two is told first must not matter.
+        return _out_of_time(settled, given.now_ms, strategy)
     turn = _Turn(settled)
     if settled.phase is Phase.PROVISIONAL:
         return turn if settled.outstanding else _finalize(turn, given.now_ms, strategy)
@@ -192,11 +195,15 @@ def _quorate(state: Deliberation, step: Step, now_ms: int) -> bool:
 
 def _out_of_time(state: Deliberation, now_ms: int, strategy: Strategy) -> _Turn:
     """The lease's deadline: the deliberation ends with what it has."""
-    late = f"the deadline came with {len(state.outstanding)} jobs unanswered"
     if state.phase is Phase.PENDING:
         failure = Failure("deadline", "the deadline came before the context pack")
         return _fail(_Turn(state), failure, now_ms)
-    noted = _note(_close(state, now_ms), late) if state.outstanding else state
+    late = len(state.unanswered)
+    noted = _close(state, now_ms)
+    if late:
+        noted = _note(noted, f"the deadline came with {late} jobs unanswered")
+    elif state.phase is Phase.RUNNING and strategy.next_step(noted) is not None:
+        noted = _note(noted, "the deadline came before the next step")
     if state.phase is Phase.PROVISIONAL:
         return _finalize(_Turn(noted), now_ms, strategy)
     verdict = conclude(noted, strategy.rank(noted), now_ms)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
+from fleet_core.domain.deliberation import DEADLINE
 from fleet_core.domain.job import (
     AgentJob,
     AgentResult,
@@ -46,14 +47,14 @@ async def perform(
     started = clock()
     left = job.slice.deadline_ms - started
     if left <= 0:
-        return failed(job, "deadline", "the job's deadline had passed before it began")
+        return failed(job, DEADLINE, "the job's deadline had passed before it began")
     try:
         async with asyncio.timeout(left / 1000 + _GRACE_S):
             if isinstance(job.work, CheckRequest):
                 return await _check(job, job.work, checks, left, clock)
             return await _call(job, job.work, models, clock, on_text)
     except TimeoutError:
-        return failed(job, "deadline", f"did not end within its {left} ms", clock() - started)
+        return failed(job, DEADLINE, f"did not end within its {left} ms", clock() - started)
 
 
 async def _call(
@@ -78,7 +79,9 @@ async def _call(
         )
         done = await model.complete(call.request, budget, on_text)
     except FleetError as error:
-        return failed(job, error.code, str(error), clock() - started, _spent(call, error))
+        # The adapter's own time limit is the job's deadline too: either may be the first to end it.
+        code = DEADLINE if clock() >= job.slice.deadline_ms else error.code
+        return failed(job, code, str(error), clock() - started, _spent(call, error))
     usage = Usage(
         done.prompt_tokens,
         done.answer_tokens,
