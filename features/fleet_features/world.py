@@ -31,7 +31,7 @@ from fleet_features.profiles import ROLES, ProfileSource
 from fleet_plugins.api import FactoryContext
 
 T = TypeVar("T")
-WITHIN_S = 30.0
+WITHIN_S = 20.0
 ANOTHER = "another"
 _OTHER = Plan("another", "Another story", (Task(ANOTHER, "Another task", "DEV"),))
 _LOOK_S = 0.01
@@ -174,11 +174,11 @@ class World:
 
     def settle(self, plan: Plan | None = None) -> PlanRun:
         """Wait for the end of the scenario's plan, or of another."""
-        identity = plan_id(plan or self.plan)
+        identity, plans = plan_id(plan or self.plan), self.fleet.plans
 
         async def settled() -> PlanRun | None:
             try:
-                run = await self.fleet.plans.get(identity)
+                run = await plans.get(identity)
             except NotFound:
                 return None
             return run if run.settled else None

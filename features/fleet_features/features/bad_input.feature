@@ -21,7 +21,7 @@ Feature: Bad input is refused with field, reason and way out
       | story: s\ntasks: {id: a} | tasks | should be a list | begin each with |
       | story: s\ntasks: [{id: a, title: t, role: DEV, depend_on: [b]}] | tasks[0].depend_on | unknown key | depends_on |
       | story: s\ntasks: [{id: a, title: t, role: DEV, acceptance: fast}] | tasks[0].acceptance | should be a list | acceptance: [...] |
-      | story: s\ntasks: [{id: a, title: t, role: DEV, checks: [{kind: python, required: 1, entry: f, tests: x}]}] | tasks[0].checks[0].required | true or false | |
+      | story: s\ntasks: [{id: a, title: t, role: DEV, checks: [{kind: python, required: 1, entry: f, tests: x}]}] | tasks[0].checks[0].required | true or false | - |
       | story: s\ntasks: [{id: a, title: t, role: DEV, checks: [{kind: python, entry: f}]}] | tasks[0].checks[0].examples | nothing to check | give examples |
       | story: s\nstory: t\ntasks: [{id: a, title: t, role: DEV}] | story | twice | keep one |
       | story: [s | - | is not YAML | syntax |
@@ -54,7 +54,7 @@ Feature: Bad input is refused with field, reason and way out
       | planning.plan.approved | {"plan_id": "p"} | plan |
       | planning.plan.approved | {} | plan |
       | planning.plan.approved | {"plan_id": "p", "plan": []} | plan |
-      | planning.plan.approved | {"plan_id": "p", "plan": {"story": "s", "title": "t", "tasks": [{"task_id": "a", "title": "t", "role": "NOBODY"}]}} | NOBODY |
+      | planning.plan.approved | {"plan_id": "p", "plan": {"story": "s", "title": "t", "tasks": [{"task_id": "a", "title": "t", "role": "DEV"}]}} | not the plan's id |
       | planning.plan.approved | {"ref": "sha256:0000000000000000000000000000000000000000000000000000000000000000"} | blob |
       | planning.plan.approved | {"ref": 7} | 7 |
       | agent.results.x | {} | job_id |
@@ -63,3 +63,9 @@ Feature: Bad input is refused with field, reason and way out
       | orchestration.deliberation.completed | {"plan_id": "p", "phase": "sideways"} | phase |
       | orchestration.deliberation.completed | {"decision": {"winner": 3}} | decision |
       | context.updated | {"task_id": 5} | task_id |
+
+  @scripted
+  Scenario: An approved plan whose role has no council goes to the dead letters
+    When a plan for the role NOBODY is approved
+    Then it is among the dead letters because of "role 'NOBODY' has no council"
+    And the fleet goes on: another plan is decided

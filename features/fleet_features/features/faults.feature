@@ -11,7 +11,6 @@ Feature: A model's server that misbehaves
 
     Examples:
       | what happens                                          | calls |
-      | the answer of agent 2 is cut off once                 | 2     |
       | agent 2 is asked to wait 0.2 s once                   | 2     |
       | the server of agent 2 fails with status 500 2 times   | 3     |
       | the server of agent 2 fails with status 503 1 times   | 2     |

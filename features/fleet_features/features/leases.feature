@@ -27,7 +27,7 @@ Feature: A lease bounds what a deliberation may take
     And the lease has 2600 tokens
     When the plan is run
     Then task store is decided
-    And the reader of task store is told "the lease did not cover step 'critique'"
+    And the reader of task store is told "the lease did not cover step"
     And the lease was not overspent
 
   @scripted
@@ -36,7 +36,7 @@ Feature: A lease bounds what a deliberation may take
     And the lease has 300 tokens
     When the plan is run
     Then task store is failed
-    And task store failed because "lease"
+    And task store failed because "the lease did not cover step 'propose'"
     And nothing is decided for task store
     And nothing was asked
 

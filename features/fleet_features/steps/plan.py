@@ -210,8 +210,10 @@ def cancelled_unstarted(world: World, task_id: str) -> None:
 def calls_under_way(world: World, count: int) -> None:
     """Wait until the executor runs so many jobs."""
 
+    executor = world.fleet.executor
+
     async def running() -> bool | None:
-        jobs = await world.fleet.executor.active()
+        jobs = await executor.active()
         return True if sum(j.phase == "running" for j in jobs) == count else None
 
     world.until(f"{count} calls are under way", running)
@@ -221,15 +223,19 @@ def calls_under_way(world: World, count: int) -> None:
 def no_job_active(world: World) -> None:
     """Wait until the executor has nothing in hand."""
 
+    executor = world.fleet.executor
+
     async def idle() -> bool | None:
-        return None if await world.fleet.executor.active() else True
+        return None if await executor.active() else True
 
     world.until("no job is active", idle)
 
 
 def _wait_for_attempt(world: World, before: PlanRun) -> None:
+    plans = world.fleet.plans
+
     async def taken_up() -> bool | None:
-        run = await world.fleet.plans.get(before.plan_id)
+        run = await plans.get(before.plan_id)
         return True if run.attempt > before.attempt else None
 
     world.until("the new attempt is taken up", taken_up)
