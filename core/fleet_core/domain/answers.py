@@ -131,8 +131,8 @@ def read_proposal(
     if not answer.strip():
         return None
     prose = re.sub(r"```.*?(```|\Z)", "", answer, flags=re.DOTALL)
-    title = _first_line(prose) or _first_line(answer)
-    rest = prose.split(title, 1)[-1] if title in prose else prose
+    title = _first_line(prose) or _first_line(answer) or answer.strip()[:_TITLE_CHARS]
+    rest = prose.partition(title)[2] if title in prose else prose
     paragraphs = (" ".join(p.split()) for p in re.split(r"\n\s*\n", rest))
     rationale = next((p for p in paragraphs if re.search(r"\w", p)), "")
     return Proposal(title, rationale, answer)

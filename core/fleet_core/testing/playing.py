@@ -20,11 +20,20 @@ from fleet_core.domain.job import (
     CheckRequest,
     Evidence,
     Failure,
+    ModelCall,
     Outcome,
     Standing,
 )
 from fleet_core.domain.lease import Lease
-from fleet_core.domain.model_call import Binding, Usage
+from fleet_core.domain.model_call import (
+    Binding,
+    Message,
+    ModelRequest,
+    Price,
+    Sampling,
+    Speaker,
+    Usage,
+)
 from fleet_core.domain.plan import CheckSpec, Task
 from fleet_core.domain.reducer import Reduction, Strategy, reduce
 
@@ -259,3 +268,16 @@ def timeless(state: Deliberation) -> Deliberation:
     )
     decision = replace(state.decision, decided_ms=0) if state.decision is not None else None
     return replace(state, steps=steps, decision=decision, ended_ms=0)
+
+
+REFERENCE_CALL = ModelCall(
+    ModelRequest(
+        "default",
+        "a-model",
+        (Message(Speaker.SYSTEM, "context"), Message(Speaker.USER, "ask")),
+        Sampling(seed=1),
+        {"type": "object"},
+    ),
+    Price(1, 2),
+)
+"""A model call with every field set, for what needs any."""
