@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter; the newest of 3.13, 3.12, 3.11 is the default.
 VENV ?= .venv
 PYTHON ?=
-PLAN ?= code
+PLAN ?= first
 PROFILE ?= embedded
 BENCH ?= overhead
 ARGS ?=

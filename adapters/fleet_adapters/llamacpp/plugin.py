@@ -24,6 +24,8 @@ class LlamacppSettings:
         timeout_ms: of one attempt, waiting for a slot included.
         max_attempts: of one call, the first included.
         start_timeout_ms: of loading the model.
+        structured: `json_schema`: answers are held to the schema while they are written; `off`:
+            agents are asked for free text, which a very small model does better.
     """
 
     gguf: str = ""
@@ -35,6 +37,7 @@ class LlamacppSettings:
     timeout_ms: int = 600_000
     max_attempts: int = 2
     start_timeout_ms: int = 120_000
+    structured: str = "json_schema"
 
 
 def _open(settings: LlamacppSettings, ctx: FactoryContext) -> AbstractAsyncContextManager[Model]:

@@ -15,8 +15,8 @@ from fleet_core.domain.job import CheckRequest, Standing
 from fleet_core.domain.plan import CheckSpec
 
 ANSWERS = {
-    "is-even": "def is_even(n):\n    return n % 2 == 0",
-    "count-even": "def count_even(numbers):\n    return sum(n % 2 == 0 for n in numbers)",
+    "last": "def last(items):\n    return items[-1]",
+    "average": "def average(numbers):\n    return sum(numbers) / len(numbers)",
     "state-token": (
         "import hmac\ndef check_state(a, b):\n"
         "    return bool(a) and bool(b) and hmac.compare_digest(a.encode(), b.encode())"

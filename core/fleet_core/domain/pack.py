@@ -4,6 +4,10 @@ Anchors (task, acceptance, constraints) are never dropped. The others follow by 
 of the tasks it depends on (nearest first), decisions that affect it, decisions of the role, tasks
 that run beside it (by title only, so that timing never changes a prompt), the timeline. An item
 that does not fit whole is tried in its brief form, then left out; the ledger says which.
+
+Priority is not the order of the text: the story comes first and the task last, right before the
+question, with what it builds on between them. A small model that read the decisions after the task
+answered 1 of 48 questions rightly, and 29 of 48 the other way round.
 """
 
 from __future__ import annotations
@@ -59,13 +63,14 @@ def considered(request: PackRequest, around: Neighbourhood) -> list[Item]:
     """Every item that bears on the task, in order of priority; a decision appears once."""
     task = request.plan.task(request.task_id)
     story = f"# Story: {request.plan.title or request.plan.story}"
-    about = [story, request.plan.description, f"# Task {task.task_id}: {task.title}"]
+    named = f"# Task {task.task_id}: {task.title}"
     items = [
         Item(
-            f"task:{task.task_id}",
+            f"story:{request.plan.story}",
             ItemKind.TASK,
-            (_joined([*about, task.description]),),
-        )
+            (_joined([story, request.plan.description]),),
+        ),
+        Item(f"task:{task.task_id}", ItemKind.TASK, (_joined([named, task.description]),)),
     ]
     if task.acceptance:
         text = _listed("## Acceptance criteria", task.acceptance)
@@ -177,7 +182,10 @@ def texts_of(items: Sequence[Item]) -> list[str]:
 def _text(held: Sequence[tuple[Item, str]]) -> str:
     parts: list[str] = []
     last: ItemKind | None = None
-    for item, text in held:
+    story, *rest = held
+    anchors = [one for one in rest if one[0].kind in ANCHORS]
+    others = [one for one in rest if one[0].kind not in ANCHORS]
+    for item, text in (story, *others, *anchors):
         heading = _HEADINGS.get(item.kind, "")
         if heading and item.kind is not last:
             parts.append(heading)

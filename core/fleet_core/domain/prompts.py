@@ -2,7 +2,10 @@
 
 Candidates stand under `### Candidate A`, `### Candidate B` ... in the order of their content
 hashes; each block ends at the next line that begins with `### ` or at `<<<end>>>`.
-The context pack comes first in every prompt, so that the agents of a council share a prefix.
+
+The context pack comes first in every prompt, so that the agents of a council share a prefix. A
+model that is asked for free text is taken for a small one: its persona comes first, the pack ends
+right before its answer, and where code is wanted it is shown one example of the form.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ END = "<<<end>>>"
 
 def propose(state: Deliberation, agent: Agent) -> tuple[Message, ...]:
     """Ask for a proposal."""
-    return _chat(state, agent, f"Propose your solution.\n{_proposal_form(agent)}")
+    if agent.binding.structured:
+        return _chat(state, agent, f"Propose your solution.\n{_PROPOSAL_FORM}")
+    code = any(check.kind == "python" for check in state.task.checks)
+    return _plain_chat(state, agent, "" if code else _PLAIN_FORM, _EXAMPLE if code else ())
 
 
 def critique(state: Deliberation, agent: Agent, others: Sequence[Candidate]) -> tuple[Message, ...]:
@@ -32,7 +38,7 @@ def critique(state: Deliberation, agent: Agent, others: Sequence[Candidate]) -> 
         "Name the strengths and the weaknesses of each, then rank all of them, best first.\n"
         f"{_ranking_form(agent, critiques=True)}"
     )
-    return _chat(state, agent, ask)
+    return _ask(state, agent, ask)
 
 
 def revise(
@@ -48,9 +54,9 @@ def revise(
         f"This is your proposal.\n### Your proposal\n{_proposal(own, evidence)}\n{END}\n"
         f"Your colleagues say:\n{said}\n"
         "Revise your proposal: keep what is right, mend what is wrong, and give it whole.\n"
-        f"{_proposal_form(agent)}"
+        f"{_PROPOSAL_FORM if agent.binding.structured else _PLAIN_FORM}"
     )
-    return _chat(state, agent, ask)
+    return _ask(state, agent, ask)
 
 
 def judge(state: Deliberation, agent: Agent, field: Sequence[Candidate]) -> tuple[Message, ...]:
@@ -60,16 +66,37 @@ def judge(state: Deliberation, agent: Agent, field: Sequence[Candidate]) -> tupl
         "Weigh them against the acceptance criteria, then rank all of them, best first.\n"
         f"{_ranking_form(agent, critiques=False)}"
     )
-    return _chat(state, agent, ask)
+    return _ask(state, agent, ask)
+
+
+def _ask(state: Deliberation, agent: Agent, ask: str) -> tuple[Message, ...]:
+    chat = _chat if agent.binding.structured else _plain_chat
+    return chat(state, agent, ask)
 
 
 def _chat(state: Deliberation, agent: Agent, ask: str) -> tuple[Message, ...]:
-    context = state.pack.text if state.pack is not None else ""
-    persona = f" {agent.persona.strip()}" if agent.persona.strip() else ""
     return (
-        Message(Speaker.SYSTEM, context),
-        Message(Speaker.USER, f"You are a {agent.role} engineer.{persona}\n\n{ask}"),
+        Message(Speaker.SYSTEM, _context(state)),
+        Message(Speaker.USER, f"{_seat(agent)}\n\n{ask}"),
     )
+
+
+def _plain_chat(
+    state: Deliberation, agent: Agent, ask: str, example: tuple[Message, ...] = ()
+) -> tuple[Message, ...]:
+    return (
+        Message(Speaker.SYSTEM, _seat(agent)),
+        *example,
+        Message(Speaker.USER, f"{_context(state)}\n{ask}".rstrip() + "\n"),
+    )
+
+
+def _context(state: Deliberation) -> str:
+    return state.pack.text if state.pack is not None else ""
+
+
+def _seat(agent: Agent) -> str:
+    return f"You are a {agent.role} engineer. {agent.persona.strip()}".rstrip()
 
 
 def _blocks(field: Sequence[Candidate]) -> str:
@@ -101,13 +128,27 @@ def _said(entry: Critique) -> str:
     return _inert(f"- {'; '.join(parts)}")
 
 
-def _proposal_form(agent: Agent) -> str:
-    if agent.binding.structured:
-        return (
-            "Answer in JSON: `title` in a few words, `rationale` in a sentence or two, "
-            "`solution` whole."
-        )
-    return "Give a short title on the first line, then the solution. Put code in one ``` block."
+_PROPOSAL_FORM = (
+    "Answer in JSON: `title` in a few words, `rationale` in a sentence or two, `solution` whole."
+)
+_PLAIN_FORM = "Give a short title on the first line, then the solution. Put code in one ``` block."
+_EXAMPLE = (
+    Message(
+        Speaker.USER,
+        "# Story: Multiples\n\n"
+        "## Decisions this task builds on\n\n"
+        "### double: Twice a number (verified)\n\n"
+        "```python\ndef double(x):\n    return 2 * x\n```\n\n"
+        "# Task triple: Write triple(x)\n\n"
+        "Write a Python function triple(x) that returns three times x.\n\n"
+        "## Acceptance criteria\n- triple(2) returns 6\n",
+    ),
+    Message(
+        Speaker.ASSISTANT,
+        "```python\ndef triple(x):\n    return 3 * x\n```\n\n"
+        "The function multiplies its argument by three.",
+    ),
+)
 
 
 def _ranking_form(agent: Agent, *, critiques: bool) -> str:
