@@ -7,7 +7,7 @@ that it opens and with its open deadline; only then is any of it carried out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 from typing import Any, cast
 
@@ -21,6 +21,12 @@ from fleet_core.ports.state_store import Delete, Document, Put, Write
 from fleet_core.usecases import keys
 from fleet_core.usecases.documents import dump, load
 
+_PARTS = ("task", "council", "protocol", "lease", "pack", "decision", "failure")
+"""The members of a state that are dataclasses; `steps` holds more of them."""
+_PLAIN = tuple(
+    (f.name, f.default) for f in fields(Deliberation) if f.name not in {*_PARTS, "steps"}
+)
+
 
 class Fragments:
     """Encodes a state, keeping the bytes of those parts that are the same objects as last time.
@@ -32,20 +38,21 @@ class Fragments:
         self._kept: dict[int, tuple[object, bytes]] = {}
 
     def dump(self, state: Deliberation) -> bytes:
-        """The JSON object of a state, as `to_data` gives it."""
+        """The JSON object of a state, as `to_data` gives it but for the order of its keys."""
         used: dict[int, tuple[object, bytes]] = {}
-        members = []
-        for field in fields(state):
-            value = getattr(state, field.name)
-            if value is field.default or value == field.default:
-                continue
-            if field.name == "steps":
-                encoded = b"[" + b",".join(self._part(step, used) for step in value) + b"]"
-            elif is_dataclass(value):
-                encoded = self._part(value, used)
-            else:
-                encoded = dump(value)
-            members.append(b'"%s":%s' % (field.name.encode(), encoded))
+        plain = {
+            name: value
+            for name, default in _PLAIN
+            if (value := getattr(state, name)) is not default and value != default
+        }
+        members = [dump(plain)[1:-1]]
+        for name in _PARTS:
+            value = getattr(state, name)
+            if value is not None:
+                members.append(b'"%s":%s' % (name.encode(), self._part(value, used)))
+        if state.steps:
+            steps = b",".join([self._part(step, used) for step in state.steps])
+            members.append(b'"steps":[%s]' % steps)
         self._kept = used
         return b"{" + b",".join(members) + b"}"
 
