@@ -129,7 +129,7 @@ class _Running:
                 async with listening:
                     dead_end = await watch.ended()
             except asyncio.CancelledError:
-                snapshot = await _latest(fleet, watch.snapshot)
+                snapshot = await _latest(fleet, identity, watch.snapshot)
                 self._written(where, snapshot, RunOutcome.INTERRUPTED)
                 self._say_resumable()
                 raise
@@ -201,13 +201,11 @@ class _Running:
             self._progress.say(f"{task.partition('-')[2]} {agent}| {text}")
 
 
-async def _latest(fleet: Fleet, known: Snapshot) -> Snapshot:
+async def _latest(fleet: Fleet, plan_id: str, known: Snapshot) -> Snapshot:
     """The run as it is saved now; what is known of it where that takes too long."""
-    if known.run is None:
-        return known
     try:
         async with asyncio.timeout(_LAST_LOOK_S):
-            return await read(fleet.state, known.run.plan_id, known)
+            return await read(fleet.state, plan_id, known)
     except (TimeoutError, FleetError):
         return known
 
