@@ -106,6 +106,7 @@ async def check(there: World, run: PlanRun, like: tuple[World, PlanRun, Fault]) 
     updated = [s.event async for s in there.stores.bus.replay([CONTEXT_UPDATED])]
     assert len(updated) == len(run.tasks)
     assert not [s async for s in there.stores.bus.replay(["dead.>"])]
+    await asyncio.sleep(there.claim_ttl_ms / 1000)  # one whose making failed to be told runs out
     assert not await there.stores.state.scan("claim/")
 
 
@@ -213,7 +214,7 @@ async def test_two_processes_share_the_work(clock: Callable[[], int]) -> None:
     assert set(there.runs.values()) == {1}
 
 
-@pytest.mark.parametrize("at", range(5, 90, 9))
+@pytest.mark.parametrize("at", range(4, 44, 4))
 async def test_one_of_two_processes_dies(clock: Callable[[], int], at: int) -> None:
     like = await undisturbed(clock)
     there, fault = world(clock), Fault(at, crash=True, after=at % 2 == 0)
