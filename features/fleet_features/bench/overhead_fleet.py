@@ -14,15 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from fleet_bootstraps.councils import protocol_spec
 from fleet_bootstraps.fleet import Fleet, open_fleet, system_clock
 from fleet_bootstraps.layers import layered
 from fleet_bootstraps.profile import bound
-from fleet_core.domain.deliberation import Phase
+from fleet_core.domain.deliberation import Phase, deliberation_id
 from fleet_core.domain.events import CONTEXT_UPDATED
 from fleet_core.domain.inputs import Start
 from fleet_core.domain.lease import Lease
 from fleet_core.domain.plan import Plan, Task, plan_id
-from fleet_core.domain.plan_run import Approved, TaskState, reduce_plan
+from fleet_core.domain.plan_run import Approved, reduce_plan
 from fleet_core.errors import ProfileError
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Put
@@ -60,14 +61,16 @@ async def _run(given: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="fleet-bench-") as folder:
         context = FactoryContext(system_clock, _no_secret, Path(folder))
         async with open_fleet(profile, context) as fleet:
-            starts = await _starts(fleet, given.count + 1)
+            starts = await _starts(fleet, (given.hold or given.count) + 1)
+            if given.hold:
+                return {"kib": await _held_open(fleet, starts)}
             await _decide(fleet, starts[:1], 1)
             if given.bodies:
                 return {"bodies": await _bodies(fleet, starts[0])}
             before = time.process_time()
             seconds = await _decide(fleet, starts[1:], given.open)
             cpu = time.process_time() - before
-    return {"seconds": seconds, "cpu_seconds": cpu, "peak_kib": _peak_kib()}
+    return {"seconds": seconds, "cpu_seconds": cpu, "peak_kib": _status_kib("VmHWM")}
 
 
 async def _starts(fleet: Fleet, count: int) -> list[Start]:
@@ -76,7 +79,7 @@ async def _starts(fleet: Fleet, count: int) -> list[Start]:
     identity = plan_id(plan)
     now = system_clock()
     councils = {"DEV": (await fleet.councils.all())["DEV"]}
-    protocol = _protocol(fleet)
+    protocol = protocol_spec(fleet.profile)
     terms = fleet.profile.settings.terms()
     run = reduce_plan(None, Approved(now, identity, plan, 1, councils, protocol, terms)).run
     await fleet.state.commit([Put(keys.plan(identity), dump_object(run))])
@@ -85,12 +88,6 @@ async def _starts(fleet: Fleet, count: int) -> list[Start]:
         Start(now, identity, plan.story, attempt, TASK, councils["DEV"], protocol, lease)
         for attempt in range(1, count + 1)
     ]
-
-
-def _protocol(fleet: Fleet):
-    from fleet_bootstraps.councils import protocol_spec
-
-    return protocol_spec(fleet.profile)
 
 
 async def _decide(fleet: Fleet, starts: list[Start], open_: int) -> float:
@@ -124,13 +121,11 @@ async def _decide(fleet: Fleet, starts: list[Start], open_: int) -> float:
 
 
 async def _bodies(fleet: Fleet, start: Start) -> list[dict[str, object]]:
-    from fleet_core.domain.deliberation import deliberation_id
-
     identity = deliberation_id(
         start.plan_id, start.task, start.council, start.protocol, start.attempt
     )
     state = await fleet.deliberate.get(identity)
-    assert state.phase is Phase.DECIDED and TaskState.DECIDED, state.failure
+    assert state.phase is Phase.DECIDED, state.failure
     bodies: list[dict[str, object]] = []
     for document in await fleet.state.scan(keys.jobs_prefix(identity)):
         for job in load(document):
@@ -150,12 +145,24 @@ async def _bodies(fleet: Fleet, start: Start) -> list[dict[str, object]]:
     return bodies
 
 
-def _peak_kib() -> int:
-    """The resident peak of this process; VmHWM starts anew with exec, unlike ru_maxrss."""
+async def _held_open(fleet: Fleet, starts: list[Start]) -> float:
+    """KiB of resident memory for each deliberation that waits for its proposals."""
+    before = _status_kib("VmRSS")
+    states = [await fleet.deliberate.start(start) for start in starts]
+    while len(await fleet.executor.active()) < 3 * len(starts):
+        await asyncio.sleep(0.1)
+    grown = _status_kib("VmRSS") - before
+    for state in states:
+        await fleet.deliberate.cancel(state.deliberation_id, "measured")
+    return grown / len(starts)
+
+
+def _status_kib(name: str) -> int:
+    """A line of this process's status; VmHWM starts anew with exec, unlike ru_maxrss."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1])
-    raise OSError("no VmHWM in /proc/self/status")
+    raise OSError(f"no {name} in /proc/self/status")
 
 
 def main() -> None:
@@ -166,6 +173,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--durability", default="process", choices=("process", "power"))
+    parser.add_argument("--hold", type=int, default=0)
     parser.add_argument("--bodies", action="store_true")
     sys.stdout.write(json.dumps(asyncio.run(_run(parser.parse_args()))) + "\n")
 

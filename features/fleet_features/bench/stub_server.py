@@ -77,9 +77,7 @@ def _ranked(labels: int, critiques: bool, streamed: bool) -> bytes:
     answer: dict[str, object] = {}
     if critiques:
         said = "Clear and complete, though it could say more on failure."
-        answer["critiques"] = [
-            {"label": n, "strengths": said, "weaknesses": said} for n in names
-        ]
+        answer["critiques"] = [{"label": n, "strengths": said, "weaknesses": said} for n in names]
     else:
         answer["reason"] = "The first meets the criteria best."
     answer["ranking"] = names
