@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fleet_core.domain.codec import to_data
 from fleet_core.domain.events import Event, result_subject
+from fleet_core.domain.evolve import evolve
 from fleet_core.domain.job import AgentJob, AgentResult, Outcome
 from fleet_core.errors import Conflict, FleetError, Unavailable
 from fleet_core.ports.executor import ClusterStats, Executor, JobStatus
@@ -98,11 +99,13 @@ class Execute(Executor):
 
     async def submit(self, jobs: Sequence[AgentJob]) -> None:
         """See the port. The claims of jobs that nobody has yet are taken in one commit."""
-        tasks = self._tasks
-        if tasks is None:
+        if self._tasks is None:
             raise Unavailable("the executor is not running", "submit again")
         fresh = [job for job in jobs if job.job_id not in self._held]
         if not fresh:
+            return
+        if await self._claim(fresh):
+            self._accept(fresh, claimed={job.job_id for job in fresh})
             return
         found = await self._state.get(
             [keys.journal(j.job_id) for j in fresh] + [keys.claim(j.job_id) for j in fresh]
@@ -114,16 +117,19 @@ class Execute(Executor):
         rows = zip(fresh, journaled, claimed, strict=True)
         open_ = [(j, c) for j, d, c in rows if d is None and j.job_id not in self._held]
         free = [job for job, claim in open_ if claim is None]
-        ours = {job.job_id for job in free} if await self._claim(free) else set[str]()
-        if self._tasks is None:
+        ours = {job.job_id for job in free} if free and await self._claim(free) else set[str]()
+        self._accept([job for job, _ in open_], claimed=ours)
+
+    def _accept(self, jobs: Sequence[AgentJob], claimed: Collection[str]) -> None:
+        tasks = self._tasks
+        if tasks is None:
             raise Unavailable("the executor is stopping", "submit again")
-        for job, _ in open_:
-            if job.job_id in self._held:
-                continue
-            held = self._held[job.job_id] = _Held(job)
-            held.claimed = job.job_id in ours
-            self._mark(held, "accepted")
-            held.task = tasks.create_task(self._run(held))
+        for job in jobs:
+            if job.job_id not in self._held:
+                held = self._held[job.job_id] = _Held(job)
+                held.claimed = job.job_id in claimed
+                self._keep(held)
+                held.task = tasks.create_task(self._run(held))
 
     async def cancel(self, deliberation_id: str, job_ids: Sequence[str] = ()) -> int:
         """See the port."""
@@ -287,6 +293,7 @@ class Execute(Executor):
                 raise
             result = load_object(AgentResult, document)
             data = to_data(result)
+            await self._release([job])  # renewed, maybe, since a commit whose answer was lost
         held.claimed = False
         event = await self._event(result, data)
         await self._until(job, lambda: self._bus.publish([event]))
@@ -328,7 +335,10 @@ class Execute(Executor):
         return on_text
 
     def _mark(self, held: _Held, phase: str, outcome: Outcome | None = None) -> None:
-        held.status = replace(held.status, phase=phase, outcome=outcome)
+        held.status = evolve(held.status, phase=phase, outcome=outcome)
+        self._keep(held)
+
+    def _keep(self, held: _Held) -> None:
         jobs = self._seen.setdefault(held.job.deliberation_id, {})
         jobs[held.job.job_id] = held.status
         if len(self._seen) > _KEPT:
@@ -343,4 +353,4 @@ class Execute(Executor):
 
 def _cancelled(job: AgentJob) -> AgentResult:
     said = failed(job, "cancelled", "cancelled before it ended")
-    return replace(said, outcome=Outcome.CANCELLED)
+    return evolve(said, outcome=Outcome.CANCELLED)
