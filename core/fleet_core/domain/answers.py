@@ -62,6 +62,7 @@ def proposal_schema(known_tasks: Sequence[str]) -> dict[str, Any]:
         properties["affects"] = {
             "type": "array",
             "items": {"type": "string", "enum": list(known_tasks)},
+            "maxItems": len(known_tasks),
         }
     return _object(properties)
 

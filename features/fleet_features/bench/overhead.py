@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fleet_features.bench.figures import Figure, report
@@ -39,7 +40,8 @@ def run(rounds: int) -> int:
         figures = []
         for streamed in (False, True):
             for open_, count in _COUNTS.items():
-                figures += _throughput(url, bodies, open_, count, streamed, rounds)
+                load = _Load(open_, count // 2 if streamed else count, streamed)
+                figures += _throughput(url, bodies, load, rounds)
     with _stub(delay_ms=200) as url:
         figures += _latency(url, rounds)
     with _stub(delay_ms=600_000) as url:
@@ -49,29 +51,39 @@ def run(rounds: int) -> int:
     return report("overhead", rounds, figures)
 
 
-def _throughput(
-    url: str, bodies: str, open_: int, count: int, streamed: bool, rounds: int
-) -> list[Figure]:
-    given = ["--open", str(open_), "--count", str(count // 2 if streamed else count)]
-    given += ["--stream"] if streamed else []
-    kinds: dict[str, list[float]] = {"floor": [], "process": [], "power": []}
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """So many councils, so many of them open at once."""
+
+    open: int
+    count: int
+    streamed: bool
+
+    @property
+    def arguments(self) -> list[str]:
+        given = ["--open", str(self.open), "--count", str(self.count)]
+        return [*given, "--stream"] if self.streamed else given
+
+
+def _throughput(url: str, bodies: str, load: _Load, rounds: int) -> list[Figure]:
+    floor: list[float] = []
+    ours: dict[str, list[float]] = {"process": [], "power": []}
     peaks = []
     for _ in range(rounds):
-        kinds["floor"].append(_floor(url, bodies, given))
-        for durability in ("process", "power"):
-            ours = _fleet(url, *given, "--durability", durability)
-            kinds[durability].append(ours["seconds"])
-            peaks.append(ours["peak_kib"] / 1024)
-    called = f"{open_} open{', streamed' if streamed else ''}"
-    floor, process, power = (kinds[k] for k in ("floor", "process", "power"))
-    made = count // 2 if streamed else count
+        floor.append(_floor(url, bodies, load.arguments))
+        for durability, seconds in ours.items():
+            made = _fleet(url, *load.arguments, "--durability", durability)
+            seconds.append(made["seconds"])
+            peaks.append(made["peak_kib"] / 1024)
+    called = f"{load.open} open{', streamed' if load.streamed else ''}"
+    process, power = ours["process"], ours["power"]
     out = [
         Figure(f"ratio, {called}", _ratios(floor, process), "ratio", "higher", 0.5),
         Figure(f"ratio, {called}, power-safe", _ratios(floor, power), "ratio", "higher"),
-        Figure(f"floor, {called}", tuple(made / s for s in floor), "1/s", "higher"),
-        Figure(f"ours, {called}", tuple(made / s for s in process), "1/s", "higher"),
+        Figure(f"floor, {called}", tuple(load.count / s for s in floor), "1/s", "higher"),
+        Figure(f"ours, {called}", tuple(load.count / s for s in process), "1/s", "higher"),
     ]
-    if open_ == max(_COUNTS):
+    if load.open == max(_COUNTS):
         out.append(Figure(f"peak memory, {called}", tuple(peaks), "MiB", "lower", 80.0))
     return out
 

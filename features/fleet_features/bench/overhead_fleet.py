@@ -149,7 +149,7 @@ async def _held_open(fleet: Fleet, starts: list[Start]) -> float:
     """KiB of resident memory for each deliberation that waits for its proposals."""
     before = _status_kib("VmRSS")
     states = [await fleet.deliberate.start(start) for start in starts]
-    while len(await fleet.executor.active()) < 3 * len(starts):
+    while len(await fleet.executor.active()) < 3 * len(starts):  # noqa: ASYNC110 -- no event says it
         await asyncio.sleep(0.1)
     grown = _status_kib("VmRSS") - before
     for state in states:

@@ -85,33 +85,25 @@ def _ranked(labels: int, critiques: bool, streamed: bool) -> bytes:
 
 
 def _framed(text: str, streamed: bool) -> bytes:
+    usage = {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400}
     if not streamed:
-        body = json.dumps(
-            {
-                "id": "stub",
-                "object": "chat.completion",
-                "model": "stub",
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": text},
-                        "finish_reason": "stop",
-                    }
-                ],
-                "usage": {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400},
-            }
-        ).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        return head.encode() + b"\r\n\r\n" + body
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        answer = {"object": "chat.completion", "choices": [choice], "usage": usage}
+        return _http(json.dumps({"id": "stub", "model": "stub", **answer}).encode())
     step = max(1, -(-len(text) // _PIECES))
     events = [_event({"content": text[i : i + step]}) for i in range(0, len(text), step)]
     events.append(_event({}, "stop"))
-    usage = {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400}
     events.append(b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n")
     events.append(b"data: [DONE]\n\n")
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(e), e) for e in events)
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked"
-    return head + b"\r\n\r\n" + chunks + b"0\r\n\r\n"
+    opening = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    return opening + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+
+def _http(body: bytes) -> bytes:
+    opening = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    return opening + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
@@ -122,9 +114,7 @@ def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
 
 @cache
 def _models() -> bytes:
-    body = b'{"object": "list", "data": [{"id": "stub", "object": "model"}]}'
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+    return _http(b'{"object": "list", "data": [{"id": "stub", "object": "model"}]}')
 
 
 async def _serve(delay_ms: float) -> None:
