@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,14 @@ from typing import Any
 import pytest
 
 from fleet_bootstraps.container import FleetContainer
-from fleet_bootstraps.fleet import built, open_fleet, opened_ports, strategies, system_clock
+from fleet_bootstraps.fleet import (
+    built,
+    open_fleet,
+    opened_ports,
+    seldom_collected,
+    strategies,
+    system_clock,
+)
 from fleet_bootstraps.layers import builtin_names, layered
 from fleet_bootstraps.profile import Profile, bound
 from fleet_bootstraps.secrets import secrets_from
@@ -91,3 +99,13 @@ async def test_the_cores_protocols_are_known(tmp_path: Path) -> None:
     found, _ = profile("scripted", tmp_path)
 
     assert set(strategies(found, {})) == {"peer-review", "vote"}
+
+
+def test_cycles_are_looked_for_less_often_while_a_fleet_is_open() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(ZeroDivisionError), seldom_collected():
+        assert gc.get_threshold()[0] > before[0]
+        assert gc.get_freeze_count()
+        raise ZeroDivisionError
+    assert gc.get_threshold() == before
+    assert not gc.get_freeze_count()
