@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import pytest
@@ -39,9 +39,9 @@ PASSED, FAILED, NOT_RUN = Standing.PASSED, Standing.FAILED, Standing.NOT_RUN
 def reviewed(
     texts: Sequence[str],
     *,
-    ballots: dict[int, Sequence[str]] | None = None,
+    ballots: Mapping[int, Sequence[str]] | None = None,
     verdict: Sequence[str] | None = None,
-    evidence: dict[tuple[str, str], Standing] | None = None,
+    evidence: Mapping[tuple[str, str], Standing] | None = None,
     checks: Sequence[CheckSpec] = (),
     rounds: int = 1,
 ) -> Deliberation:
@@ -166,7 +166,8 @@ def test_the_most_agreed_on_wins_a_vote() -> None:
 
 
 def test_a_refutation_stands_when_everything_failed() -> None:
-    state = reviewed("ab", evidence=dict.fromkeys([("a", "tests"), ("b", "tests")], FAILED), checks=[TESTS])  # fmt: skip
+    found = dict.fromkeys([("a", "tests"), ("b", "tests")], FAILED)
+    state = reviewed("ab", evidence=found, checks=[TESTS])
     assert state.decision is not None
     assert state.decision.standing is DecisionStanding.REFUTED
 
