@@ -25,7 +25,7 @@ from fleet_core.ports.runner import Runner
 from fleet_core.ports.state_store import Delete, Document, Put, Write
 from fleet_core.ports.token_stream import TokenStream, Words
 from fleet_core.usecases import keys
-from fleet_core.usecases.documents import dump, load_object
+from fleet_core.usecases.documents import load_object
 from fleet_core.usecases.payload import closed
 from fleet_core.usecases.perform import failed
 from fleet_core.usecases.stores import Stores
@@ -77,6 +77,7 @@ class Execute(Executor):
         self._bus = stores.bus
         self._blobs = stores.blobs
         self._clock = stores.clock
+        self._dump = stores.dump
         self._tokens = tokens
         self._settings = settings
         self._held: dict[str, _Held] = {}
@@ -101,7 +102,7 @@ class Execute(Executor):
         """See the port. The claims of jobs that nobody has yet are taken in one commit."""
         if self._tasks is None:
             raise Unavailable("the executor is not running", "submit again")
-        fresh = [job for job in jobs if job.job_id not in self._held]
+        fresh = list({job.job_id: job for job in jobs if job.job_id not in self._held}.values())
         if not fresh:
             return
         if await self._claim(fresh):
@@ -281,7 +282,7 @@ class Execute(Executor):
         job = held.job
         data = to_data(result)
         writes: list[Write] = [
-            Put(keys.journal(job.job_id), dump(data), expect=0),
+            Put(keys.journal(job.job_id), self._dump(data), expect=0),
             Delete(keys.claim(job.job_id)),
         ]
         try:

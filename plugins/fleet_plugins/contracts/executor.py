@@ -64,9 +64,9 @@ class ExecutorContract:
         """And a job submitted again while it runs goes on, once."""
         runner.go.clear()
         job = a_job()
-        await executor.submit([job])
-        await _until(lambda: runner.running == 1)
         await executor.submit([job, job])
+        await _until(lambda: runner.running == 1)
+        await executor.submit([job])
         assert not await _published(stores)
         runner.go.set()
         assert len(await _results(stores, 1)) == 1
