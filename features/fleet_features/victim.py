@@ -1,7 +1,8 @@
 """A process that runs a plan, made to be killed.
 
 `python -m fleet_features.victim ERRAND.json` opens the profile that the errand names over its
-FLEET_HOME, approves the plan, waits for its end and exits with 0.
+FLEET_HOME, approves the plan, waits for its end and exits with 0. It is what `fleet run` is, with
+the councils and terms of a scenario.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fleet_bootstraps.fleet import open_fleet, system_clock
 from fleet_bootstraps.plans import parse_plan
-from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.secrets import secrets_from
-from fleet_core.domain.plan import Plan, plan_id
+from fleet_core.domain.plan import plan_id
 from fleet_core.errors import NotFound
 from fleet_features.profiles import ROLES, ProfileSource
 from fleet_plugins.api import FactoryContext
@@ -35,43 +35,35 @@ class Errand:
     """What the process is to do; see `ProfileSource.with_terms` for profile, terms and model."""
 
     profile: str
-    sets: tuple[str, ...]
+    sets: Sequence[str]
     terms: Mapping[str, Any]
     base_url: str
     home: str
     plan: str
 
-    def bound(self) -> Profile:
-        """The profile that the process opens."""
-        source = ProfileSource(self.profile, tuple(self.sets))
-        return source.with_terms(self.terms, base_url=self.base_url)
-
-    def context(self) -> FactoryContext:
-        """What its adapters are opened with."""
-        return FactoryContext(system_clock, secrets_from(os.environ), Path(self.home))
-
-    def parsed(self) -> Plan:
-        """The plan."""
-        return parse_plan(self.plan.encode(), "the errand's plan", ROLES)
+    def command(self, folder: Path) -> list[str]:
+        """The command that runs it; writes the errand into the folder."""
+        path = folder / "errand.json"
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        return [sys.executable, "-m", "fleet_features.victim", str(path)]
 
 
 class Victim:
-    """The process on its errand; killed at the latest when the context is left.
+    """A process; killed at the latest when it is closed.
 
     Args:
-        errand: what it is to do.
-        folder: where its errand and what it prints are kept.
+        command: what is run.
+        said: a file that what it prints is added to.
+        environ: laid over this process's environment.
     """
 
-    def __init__(self, errand: Errand, folder: Path) -> None:
-        path = folder / "errand.json"
-        path.write_text(json.dumps(asdict(errand)), encoding="utf-8")
-        self._said = folder / "victim.log"
-        with self._said.open("ab") as log:
+    def __init__(
+        self, command: Sequence[str], said: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._said = said
+        with said.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fleet_features.victim", str(path)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(environ or {})}
             )
 
     def kill(self) -> int:
@@ -86,7 +78,7 @@ class Victim:
 
     @property
     def said(self) -> str:
-        """What it printed."""
+        """What it, and those before it, printed."""
         return self._said.read_text(encoding="utf-8", errors="replace")
 
     def close(self) -> None:
@@ -97,8 +89,11 @@ class Victim:
 
 async def run(errand: Errand) -> None:
     """Run the errand's plan to its end."""
-    plan = errand.parsed()
-    async with open_fleet(errand.bound(), errand.context()) as fleet:
+    plan = parse_plan(errand.plan.encode(), "the errand's plan", ROLES)
+    source = ProfileSource(errand.profile, tuple(errand.sets))
+    profile = source.with_terms(errand.terms, base_url=errand.base_url)
+    context = FactoryContext(system_clock, secrets_from(os.environ), Path(errand.home))
+    async with open_fleet(profile, context) as fleet:
         await fleet.plans.approve(plan)
         while True:
             try:

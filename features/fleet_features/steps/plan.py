@@ -100,9 +100,7 @@ def every_task_decided(world: World) -> None:
     run = world.run()
     assert run.decided, [(t.task_id, t.state.value, t.reason) for t in run.tasks]
     for task in run.tasks:
-        recorded = world.call(
-            world.fleet.graph.decision, _decision_id(world, task.deliberation_id)
-        )
+        recorded = world.call(world.fleet.graph.decision, _decision_id(world, task.deliberation_id))
         assert recorded is not None
         assert recorded.text
 

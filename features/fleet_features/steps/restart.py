@@ -37,7 +37,7 @@ def run_apart(world: World) -> None:
         str(world.home),
         world.plan_text,
     )
-    victim = Victim(errand, world.folder)
+    victim = Victim(errand.command(world.folder), world.folder / "victim.log")
     world.keep(victim)
     world.notes["victim"] = victim
 
