@@ -43,9 +43,10 @@ class ScriptBook:
     def fails(self, seat: int, fail: Mapping[str, Any], task: str = "", times: int = 0) -> None:
         """An agent's proposal fails; the first `times` calls of it, or all."""
         place = _place("propose", seat, task)
-        held = self._entries.get(frozenset(place.items())) or self._entries[
-            frozenset(_place("propose", seat, "").items())
-        ]
+        held = (
+            self._entries.get(frozenset(place.items()))
+            or self._entries[frozenset(_place("propose", seat, "").items())]
+        )
         entry = {**held, "fail": dict(fail)}
         if times:
             entry["times"] = times

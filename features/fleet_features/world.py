@@ -224,5 +224,3 @@ class World:
         else:
             counts = self.call(calls_by_place, self.fleet.state)
         return Counter({at: n for at, n in counts.items() if f'"task":"{ANOTHER}"' not in at})
-
-
