@@ -22,6 +22,7 @@ from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate, DeliberateSettings
 from fleet_core.usecases.plans import Plans
 from fleet_core.usecases.stores import Stores
+from fleet_plugins.kit.json_bytes import dump
 
 
 class FleetContainer(containers.DeclarativeContainer):
@@ -45,7 +46,7 @@ class FleetContainer(containers.DeclarativeContainer):
     terms: providers.Dependency[Terms] = providers.Dependency()
     driving: providers.Dependency[DeliberateSettings] = providers.Dependency()
 
-    stores = providers.Singleton(Stores, bus, state, blobs, clock)
+    stores = providers.Singleton(Stores, bus, state, blobs, clock, dump)
     councils = providers.Singleton(Councils, state, configured)
     deliberate = providers.Singleton(Deliberate, stores, executor, hydrator, strategies, driving)
     plans = providers.Singleton(Plans, stores, deliberate, councils, protocol, terms)

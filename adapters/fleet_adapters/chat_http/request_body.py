@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any
 
 from fleet_core.domain.model_call import ModelRequest
-
-_dump: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode
+from fleet_plugins.kit.json_bytes import dump_wire
 
 
 def request_body(
     request: ModelRequest, *, model: str, stream: bool, structured: bool, limit_field: str
 ) -> bytes:
-    """The body, ASCII JSON.
+    """The body, UTF-8 JSON.
 
     Args:
         request: what is asked.
@@ -45,4 +42,4 @@ def request_body(
             "type": "json_schema",
             "json_schema": {"name": "answer", "strict": True, "schema": request.schema},
         }
-    return _dump(body).encode("ascii")
+    return dump_wire(body)

@@ -15,6 +15,7 @@ from fleet_core.usecases.execute import Execute, ExecuteSettings
 from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import Adapter, AdapterPlugin, Capability, FactoryContext, PortName
+from fleet_plugins.kit.json_bytes import dump
 
 _STORES = (PortName.BUS, PortName.STATE, PortName.BLOBS)
 
@@ -37,7 +38,7 @@ class DirectHydratorSettings:
 
 def _stores(ctx: FactoryContext) -> Stores:
     bus, state, blobs = (ctx.ports[port] for port in _STORES)
-    return Stores(bus, state, blobs, ctx.clock)
+    return Stores(bus, state, blobs, ctx.clock, dump)
 
 
 @asynccontextmanager

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+from fleet_plugins.kit.json_bytes import dump
+
+__all__ = ["dump", "load", "to_bytes", "to_text"]
 
 
 def to_bytes(text: str) -> bytes:
@@ -20,11 +22,6 @@ def to_bytes(text: str) -> bytes:
 def to_text(kept: bytes) -> str:
     """The text that was kept."""
     return kept.decode("utf-8", "surrogatepass")
-
-
-def dump(data: object) -> bytes:
-    """JSON data as kept."""
-    return _encode(data).encode("utf-8", "surrogatepass")
 
 
 def load(kept: bytes) -> Any:

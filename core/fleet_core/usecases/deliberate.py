@@ -310,7 +310,7 @@ class Deliberate:
             (before.version if before is not None else 0) + 1,
             (*unpublished, *saved.events_of(commands)),
             min(wanted, armed) if armed else wanted,
-            before.fragments if before is not None else saved.Fragments(),
+            before.fragments if before is not None else saved.Fragments(self._stores.dump),
         )
         await self._state.commit(saved.writes(before, after, commands))
         self._open[state.deliberation_id] = after

@@ -6,7 +6,7 @@ that it opens and with its open deadline; only then is any of it carried out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 from typing import Any, cast
@@ -29,12 +29,13 @@ _PLAIN = tuple(
 
 
 class Fragments:
-    """Encodes a state, keeping the bytes of those parts that are the same objects as last time.
+    """Encodes a state with `dump`, keeping the bytes of parts that are the same objects as before.
 
     A state is saved several times, and between two saves only its last step and its lease change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dump: Callable[[Any], bytes] = dump) -> None:
+        self.encode = dump
         self._kept: dict[int, tuple[object, bytes]] = {}
 
     def dump(self, state: Deliberation) -> bytes:
@@ -45,7 +46,7 @@ class Fragments:
             for name, default in _PLAIN
             if (value := getattr(state, name)) is not default and value != default
         }
-        members = [dump(plain)[1:-1]]
+        members = [self.encode(plain)[1:-1]]
         for name in _PARTS:
             value = getattr(state, name)
             if value is not None:
@@ -57,7 +58,7 @@ class Fragments:
         return b"{" + b",".join(members) + b"}"
 
     def _part(self, part: object, used: dict[int, tuple[object, bytes]]) -> bytes:
-        kept = self._kept.get(id(part)) or (part, dump(to_data(part)))
+        kept = self._kept.get(id(part)) or (part, self.encode(to_data(part)))
         used[id(part)] = kept
         return kept[1]
 
@@ -137,11 +138,12 @@ def writes(before: Saved | None, after: Saved, commands: Sequence[Command]) -> l
     if after.unpublished:
         rest["events"] = [_brief(event) for event in after.unpublished]
     key = keys.deliberation(state.deliberation_id)
-    value = b'{"state":' + after.fragments.dump(state) + b"," + dump(rest)[1:]
+    fragments = after.fragments
+    value = b'{"state":' + fragments.dump(state) + b"," + fragments.encode(rest)[1:]
     out: list[Write] = [Put(key, value, before.version if before is not None else 0)]
     for command in commands:
         if isinstance(command, SubmitJobs):
-            jobs = dump([to_data(job) for job in command.jobs])
+            jobs = fragments.encode([to_data(job) for job in command.jobs])
             out.append(Put(keys.jobs(state.deliberation_id, command.step), jobs))
     armed = before.due_ms if before is not None else 0
     if after.due_ms != armed:
