@@ -24,7 +24,11 @@ MODELS = Path(os.environ.get("FLEET_TEST_MODELS", "~/.cache/swe-ai-fleet/models"
 @pytest.mark.timeout(600)
 def test_every_command_runs(tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
-    environ |= {"FLEET_HOME": str(tmp_path / "home"), "FLEET_MODEL__MODELS_DIR": str(MODELS)}
+    home = tmp_path / "home"
+    home.mkdir()
+    MODELS.mkdir(parents=True, exist_ok=True)
+    (home / "models").symlink_to(MODELS)  # fetched once for all tests
+    environ["FLEET_HOME"] = str(home)
     assert len(COMMANDS) > 10
     for command in COMMANDS:
         made = " new " in command
