@@ -12,11 +12,11 @@ from fleet_core.domain.decision import Decision
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
 from fleet_core.domain.ids import text_hash
 from fleet_core.domain.pack import considered, fill, query_of, texts_of, too_small
-from fleet_core.domain.plan import Plan
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.model import Model
+from fleet_core.usecases.approvals import approved_plan
 from fleet_core.usecases.consume import PATIENT, consume
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.stores import Stores
@@ -87,9 +87,8 @@ class Hydrate(Hydrator):
         data = await opened(event.data, self._blobs)
         source = f"event {event.event_id}"
         if event.subject == PLAN_APPROVED:
-            plan = from_data(Plan, data.get("plan"), source=source, at="plan")
-            plan_id = from_data(str, data.get("plan_id"), source=source, at="plan_id")
-            await self._graph.record_plan(PlanRecord(plan_id, plan, event.time_ms))
+            identity, plan = approved_plan(data, source)
+            await self._graph.record_plan(PlanRecord(identity, plan, event.time_ms))
         elif data.get("decision") is not None:
             await self.record(from_data(Decision, data["decision"], source=source, at="decision"))
 

@@ -29,10 +29,11 @@ from fleet_core.domain.plan_run import (
     reduce_plan,
     start_of,
 )
-from fleet_core.errors import Conflict, DecodeError, FleetError, NotFound, PlanError
+from fleet_core.errors import Conflict, FleetError, NotFound, PlanError
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Delete, Document, Put, Write
 from fleet_core.usecases import keys
+from fleet_core.usecases.approvals import approved_plan
 from fleet_core.usecases.consume import PATIENT, consume
 from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate
@@ -66,28 +67,6 @@ def approval(plan: Plan, attempt: int, now_ms: int, *, fresh: bool = False) -> E
         "fresh": fresh,
     }
     return Event(f"plan:{identity}:{attempt}:{now_ms}", PLAN_APPROVED, data, now_ms)
-
-
-def approved_plan(data: Mapping[str, Any], source: str) -> tuple[str, Plan]:
-    """The plan of an approval, and its id.
-
-    Raises:
-        DecodeError: it holds no plan, or another than its id says.
-    """
-    if "plan" not in data:
-        raise DecodeError(
-            "the approval names a plan and does not hold it",
-            "send the whole plan, or a blob reference to it",
-            source=source,
-            field="plan",
-        )
-    plan = from_data(Plan, data["plan"], source=source, at="plan")
-    identity = _text(data, "plan_id", source)
-    if identity != plan_id(plan):
-        raise DecodeError(
-            f"is not the plan's id, which is {plan_id(plan)}", source=source, field="plan_id"
-        )
-    return identity, plan
 
 
 class Plans:

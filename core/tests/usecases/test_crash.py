@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_core.domain.deliberation import Deliberation, ProtocolSpec
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, DELIBERATION, Event
 from fleet_core.domain.plan import CheckSpec, Plan, Task, plan_id
-from fleet_core.domain.plan_run import PlanRun
+from fleet_core.domain.plan_run import PlanRun, TaskState
 from fleet_core.errors import FleetError
 from fleet_core.testing.faults import Fault
 from fleet_core.testing.playing import folded, judge, seats
@@ -25,6 +26,7 @@ from fleet_core.testing.process import STRATEGIES, HashModel, World, process
 from fleet_core.usecases import keys
 from fleet_core.usecases.deliberate import DeliberateSettings
 from fleet_core.usecases.documents import load_object
+from fleet_core.usecases.plans import approval
 from fleet_core.usecases.saved import read
 from fleet_core.usecases.stores import Stores
 
@@ -224,3 +226,49 @@ async def test_one_of_two_processes_dies(clock: Callable[[], int], at: int) -> N
         run = await settled(there)
     await check(there, run, like)
     assert {job: there.runs[job] for job in runs} == dict(runs)
+
+
+async def test_a_plan_that_waited_for_an_orchestrator_is_not_late(
+    clock: Callable[[], int],
+) -> None:
+    """Leases run from when somebody acts, not from the time of the event."""
+    there = world(clock)
+    hour = 3_600_000
+    await there.stores.bus.publish([approval(PLAN, 1, clock() - 2 * hour)])
+    fault = Fault(60, crash=True)
+    with suppress(TimeoutError):
+        await crashed(there, fault)
+    await asyncio.sleep(hour / 1000)
+    async with process(there, "later"):
+        run = await settled(there)
+    second = await state_of(there, run.tasks[1].deliberation_id)
+    assert second.decision is not None, second.failure
+    assert run.approved_ms < second.started_ms - 2 * hour
+
+
+async def test_an_approval_under_another_plans_id_is_buried(clock: Callable[[], int]) -> None:
+    there = world(clock)
+    event = approval(PLAN, 1, clock())
+    forged = replace(event, event_id="forged", data={**event.data, "plan_id": "0" * 32})
+    ids_alone = replace(event, event_id="ids", data={"plan_id": ID})
+    async with process(there, "only"):
+        await there.stores.bus.publish([forged, ids_alone])
+        await asyncio.sleep(5)
+    letters = [s.event.data["reason"] async for s in there.stores.bus.replay(["dead.>"])]
+    assert any("plan_id: is not the plan's id" in reason for reason in letters)
+    assert any("does not hold it" in reason for reason in letters)
+    assert not await there.stores.state.scan("plan/")
+
+
+async def test_a_cancelled_plan_ends_wherever_it_was(clock: Callable[[], int]) -> None:
+    there = world(clock)
+    async with process(there, "only") as only:
+        await only.plans.approve(PLAN)
+        await asyncio.sleep(0.08)
+        await only.plans.cancel(ID, "enough")
+        run = await settled(there)
+        assert not await only.execute.active()
+    assert [t.state for t in run.tasks] == [TaskState.CANCELLED] * 2
+    state = await state_of(there, run.tasks[0].deliberation_id)
+    assert state.failure is not None
+    assert state.failure.reason == "enough"

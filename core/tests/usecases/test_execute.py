@@ -182,6 +182,25 @@ async def test_a_large_result_travels_by_reference(stores: Callable[[], Stores])
     assert event.data.keys() == {"ref"}
 
 
+async def test_nothing_is_published_that_is_not_journaled(
+    stores: Callable[[], Stores], clock: Clock
+) -> None:
+    """Else a crash between the two would run, and pay, what its deliberation has already seen."""
+    there = stores()
+
+    class Watched(InMemoryEventBus):
+        async def publish(self, events: Sequence[Event]) -> None:
+            for event in events:
+                key = keys.journal(event.event_id.removeprefix("result:"))
+                assert (await there.state.get([key]))[0] is not None
+            await super().publish(events)
+
+    there = replace(there, bus=Watched(clock))
+    async with executing(there, HeldRunner()) as execute:
+        await execute.submit([a_job(1), a_job(2)])
+        assert len(await results(there, 2)) == 2
+
+
 async def test_any_text_of_a_model_is_kept(stores: Callable[[], Stores]) -> None:
     class Odd(HeldRunner):
         async def run(self, job: AgentJob, on_text: OnText | None = None) -> AgentResult:
