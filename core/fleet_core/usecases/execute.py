@@ -81,7 +81,8 @@ class Execute(Executor):
         self._tokens = tokens
         self._settings = settings
         self._held: dict[str, _Held] = {}
-        self._seen: OrderedDict[str, dict[str, JobStatus]] = OrderedDict()
+        self._seen: dict[str, dict[str, JobStatus]] = {}
+        self._resting: OrderedDict[str, None] = OrderedDict()  # those of them that run no job
         self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -135,10 +136,12 @@ class Execute(Executor):
     async def cancel(self, deliberation_id: str, job_ids: Sequence[str] = ()) -> int:
         """See the port."""
         hit = 0
-        for held in list(self._held.values()):
-            wanted = not job_ids or held.job.job_id in job_ids
-            open_ = not held.cancelled and not held.ended
-            if held.job.deliberation_id == deliberation_id and wanted and open_:
+        named = (self._held.get(job_id) for job_id in job_ids)
+        every = list(named if job_ids else self._held.values())
+        for held in every:
+            if held is None or held.job.deliberation_id != deliberation_id:
+                continue
+            if not held.cancelled and not held.ended:
                 held.cancelled = True
                 if held.task is not None and held.interruptible:
                     held.task.cancel()
@@ -216,7 +219,8 @@ class Execute(Executor):
                 self._mark(held, "done", result.outcome)
         except Exception:  # noqa: BLE001 -- one job must not end the others
             _log.exception("job %s could not be kept; submitted again, it is run again", job.job_id)
-            self._seen.get(job.deliberation_id, {}).pop(job.job_id, None)
+            self._seen[job.deliberation_id].pop(job.job_id, None)
+            self._rest(job.deliberation_id)
         finally:
             if self._tasks is not None:
                 self._held.pop(job.job_id, None)
@@ -340,16 +344,21 @@ class Execute(Executor):
         self._keep(held)
 
     def _keep(self, held: _Held) -> None:
-        jobs = self._seen.setdefault(held.job.deliberation_id, {})
+        identity = held.job.deliberation_id
+        jobs = self._seen.setdefault(identity, {})
         jobs[held.job.job_id] = held.status
-        if len(self._seen) > _KEPT:
-            self._forget_ended()
+        if held.status.phase == "done":
+            self._rest(identity)
+        else:
+            self._resting.pop(identity, None)
 
-    def _forget_ended(self) -> None:
-        for deliberation_id, jobs in self._seen.items():
-            if all(status.phase == "done" for status in jobs.values()):
-                del self._seen[deliberation_id]
-                return
+    def _rest(self, identity: str) -> None:
+        """Where all its jobs have ended: remember the deliberation as long as there is room."""
+        if all(status.phase == "done" for status in self._seen[identity].values()):
+            self._resting[identity] = None
+            if len(self._resting) > _KEPT:
+                oldest, _ = self._resting.popitem(last=False)
+                del self._seen[oldest]
 
 
 def _cancelled(job: AgentJob) -> AgentResult:

@@ -47,13 +47,15 @@ def _no_secret(name: str) -> str:
 
 
 async def _run(given: argparse.Namespace) -> dict[str, object]:
+    # A host has some 28,000 ports towards one server: of very many calls, most wait for a seat.
+    calls = min(given.open * 3, 1024)
     sets = [
         "model.use=openai",
         f"model.base_url={given.base_url}/v1",
         "model.model=stub",
         f"model.stream={'true' if given.stream else 'false'}",
-        f"model.pool={max(256, given.open * 3)}",
-        f"runner.slots={max(64, given.open * 3)}",
+        f"model.pool={max(256, calls)}",
+        f"runner.slots={max(64, calls)}",
         "lease.tokens=1000000",
         *(f"{port}.durability={given.durability}" for port in ("bus", "state", "blobs", "graph")),
     ]
