@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from fleet_core.errors import DecodeError
@@ -84,6 +85,7 @@ class Event:
     traceparent: str = ""
 
 
+@lru_cache(maxsize=4096)
 def stream_of(subject: str) -> Stream:
     """The stream that holds a subject.
 

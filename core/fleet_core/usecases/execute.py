@@ -34,6 +34,7 @@ T = TypeVar("T")
 _log = logging.getLogger("fleet.execute")
 _KEPT = 2_000  # deliberations whose ended jobs `status` still knows
 _RETRY_MS = 200
+_RENEWED_AT_ONCE = 500
 _LAST_WORDS_S = 2.0
 
 
@@ -203,10 +204,13 @@ class Execute(Executor):
         """Hold on to the claims of everything that runs."""
         while True:
             await asyncio.sleep(self._settings.claim_ttl_ms / 3000)
-            writes = [self._claim_write(h.job, None) for h in self._held.values() if h.claimed]
-            if writes:
+            held = [h for h in self._held.values() if h.claimed]
+            for at in range(0, len(held), _RENEWED_AT_ONCE):  # others get their turn in between
+                batch = [h.job for h in held[at : at + _RENEWED_AT_ONCE] if h.claimed]
+                if not batch:
+                    continue
                 try:
-                    await self._state.commit(writes)
+                    await self._state.commit([self._claim_write(job, None) for job in batch])
                 except FleetError as error:
                     _log.warning("claims not renewed: %s", error)
 
