@@ -112,7 +112,7 @@ class _Running:
         options, identity = self._options, self._planned.plan_id
         await self._say_what_else_goes_on(fleet)
         before = await fleet.plans.approve(self._planned.plan, fresh=options.fresh)
-        attempt = _attempt(before)
+        attempt = _attempt(before, fresh=options.fresh)
         if before is not None and not before.settled:
             self._progress.say(f"attempt {attempt} is under way and goes on")
             if options.fresh:
@@ -210,10 +210,12 @@ async def _latest(fleet: Fleet, plan_id: str, known: Snapshot) -> Snapshot:
         return known
 
 
-def _attempt(before: PlanRun | None) -> int:
+def _attempt(before: PlanRun | None, *, fresh: bool) -> int:
+    """The attempt to watch; that of a run that was decided since this command first looked, too."""
     if before is None:
         return 1
-    return before.attempt if not before.settled else before.attempt + 1
+    goes_on = not before.settled or (before.decided and not fresh)
+    return before.attempt if goes_on else before.attempt + 1
 
 
 @asynccontextmanager
