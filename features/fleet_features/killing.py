@@ -96,7 +96,7 @@ class Ground:
     @asynccontextmanager
     async def looking(self, home: Path) -> AsyncIterator[Look]:
         """The log and the stores of a FLEET_HOME, seen from this process."""
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 -- nothing else runs here yet
         ports = (PortName.BUS, PortName.STATE, PortName.BLOBS)
         async with session("embedded", self._sets(), home).ports(*ports) as found:
             yield Look(*(found[port] for port in ports))
@@ -155,7 +155,7 @@ async def to_end(place: Ground, home: Path) -> None:
     victim = place.start(home)
     try:
         async with asyncio.timeout(_WAIT_S):
-            while victim.ended is None:
+            while victim.ended is None:  # noqa: ASYNC110 -- another process's end
                 await asyncio.sleep(_LOOK_S)
     except TimeoutError:
         raise AssertionError(f"the run does not end; it said:\n{victim.said}") from None
@@ -185,7 +185,8 @@ async def killed(place: Ground, home: Path, point: Point, whole: tuple[int, int]
     """Start, and kill once the point is reached; where it was before, at the next thing seen.
 
     Args:
-        place, home: where.
+        place: the servers and the plan.
+        home: FLEET_HOME of the run.
         point: how far.
         whole: events and calls of an undisturbed run.
     """

@@ -142,7 +142,7 @@ class World:
 
         async def wait() -> T:
             async with asyncio.timeout(self.within_s):
-                while (found := await look()) is None:
+                while (found := await look()) is None:  # noqa: ASYNC110 -- seen from outside
                     await asyncio.sleep(_LOOK_S)
             return found
 

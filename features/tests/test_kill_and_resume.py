@@ -77,7 +77,7 @@ def excused(calls: Counter[str], once: Counter[str], kills: list[Kill]) -> None:
     unexcused = calls - allowed
     assert not unexcused, f"calls that were made again although their answer was kept: {unexcused}"
     excess, in_flight = calls.total() - once.total(), sum(k.in_flight.total() for k in kills)
-    print(f"{calls.total()} calls, {excess} more than undisturbed, {in_flight} in flight at kills")
+    print(f"{calls.total()} calls, {excess} more than undisturbed, {in_flight} in flight at kills")  # noqa: T201 -- shown when it fails
     assert excess <= in_flight
 
 
@@ -99,7 +99,7 @@ async def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(
     kills = []
     for point in points(SEED, KILLS):
         kill = await killed(place, home, point, whole)
-        print(f"seed {SEED}: {told(point, kill, whole)}")
+        print(f"seed {SEED}: {told(point, kill, whole)}")  # noqa: T201 -- shown when it fails
         kills.append(kill)
     await to_end(place, home)
     async with place.looking(home) as look:
@@ -118,7 +118,7 @@ async def test_each_of_twenty_runs_killed_once_ends_as_an_undisturbed_one(
         home = tmp_path / f"killed-{number}"
         place.server.calls.clear()
         kill = await killed(place, home, point, whole)
-        print(f"seed {SEED + 1}: {told(point, kill, whole)}")
+        print(f"seed {SEED + 1}: {told(point, kill, whole)}")  # noqa: T201 -- shown when it fails
         missed += kill.ended
         await to_end(place, home)
         async with place.looking(home) as look:

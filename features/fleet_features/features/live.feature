@@ -7,4 +7,4 @@ Feature: The profile's own model deliberates
     When the plan is run
     Then every task has ended honestly
     And every job that failed says why
-    And every prompt of task average holds the decision of task last, where there is one
+    And where task last is decided, every prompt of task average holds that decision

@@ -17,7 +17,7 @@ from fleet_features.world import World
 
 @given(parsers.parse("the plan file {document}"))
 def plan_file(world: World, document: str) -> None:
-    """Write a plan file; `\\n` in the table is a line break."""
+    r"""Write a plan file; `\n` in the table is a line break."""
     (world.folder / "plan.yaml").write_text(document.replace("\\n", "\n"), encoding="utf-8")
 
 

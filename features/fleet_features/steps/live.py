@@ -60,7 +60,7 @@ def failures_say_why(world: World) -> None:
 
 @then(
     parsers.parse(
-        "every prompt of task {later} holds the decision of task {earlier}, where there is one"
+        "where task {earlier} is decided, every prompt of task {later} holds that decision"
     )
 )
 def prompt_holds_decision_if_any(world: World, later: str, earlier: str) -> None:

@@ -207,7 +207,6 @@ def cancelled_unstarted(world: World, task_id: str) -> None:
 @when(parsers.parse("{count:d} calls are under way"))
 def calls_under_way(world: World, count: int) -> None:
     """Wait until the executor runs so many jobs."""
-
     executor = world.fleet.executor
 
     async def running() -> bool | None:
@@ -220,7 +219,6 @@ def calls_under_way(world: World, count: int) -> None:
 @then("no job is active")
 def no_job_active(world: World) -> None:
     """Wait until the executor has nothing in hand."""
-
     executor = world.fleet.executor
 
     async def idle() -> bool | None:
