@@ -1,7 +1,7 @@
 """The shapes of agents' answers: the JSON schemas they are asked for, and how they are read.
 
 An answer asked for as free text is read by stated rules, so that models without structured
-output can sit in a council too.
+output can sit in a council too. A schema is made once and shared: nobody changes it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Ballot:
     reason: str = ""
 
 
-def proposal_schema(known_tasks: Sequence[str]) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def proposal_schema(known_tasks: tuple[str, ...]) -> dict[str, Any]:
     """The schema of a structured proposal; `affects` only where there are tasks to name."""
     properties: dict[str, Any] = {
         "title": {"type": "string"},
@@ -67,7 +68,8 @@ def proposal_schema(known_tasks: Sequence[str]) -> dict[str, Any]:
     return _object(properties)
 
 
-def critique_schema(labels: Sequence[str]) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def critique_schema(labels: tuple[str, ...]) -> dict[str, Any]:
     """The schema of a critique of all shown candidates, with the ballot."""
     entry = _object(
         {
@@ -85,7 +87,8 @@ def critique_schema(labels: Sequence[str]) -> dict[str, Any]:
     return _object({"critiques": critiques, "ranking": _ranking(labels)})
 
 
-def judgement_schema(labels: Sequence[str]) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def judgement_schema(labels: tuple[str, ...]) -> dict[str, Any]:
     """The schema of a judge's ranking."""
     return _object({"reason": {"type": "string"}, "ranking": _ranking(labels)})
 

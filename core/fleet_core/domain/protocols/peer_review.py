@@ -53,7 +53,7 @@ def _critique(state: Deliberation, round_: int) -> StepDraft | None:
             call = model_call(
                 agent,
                 prompts.critique(state, agent, others),
-                critique_schema([label(i) for i in range(len(others))]),
+                critique_schema(tuple(label(i) for i in range(len(others)))),
             )
             drafts.append(JobDraft(agent, call, shown=tuple(c.digest for c in others)))
     return StepDraft("critique", round_, tuple(drafts)) if drafts else None
@@ -94,7 +94,7 @@ def _judge(state: Deliberation) -> StepDraft | None:
     call = model_call(
         agent,
         prompts.judge(state, agent, field),
-        judgement_schema([label(i) for i in range(len(field))]),
+        judgement_schema(tuple(label(i) for i in range(len(field)))),
     )
     draft = JobDraft(agent, call, shown=tuple(c.digest for c in field))
     return StepDraft("judge", 1, (draft,))
