@@ -16,7 +16,7 @@ from functools import partial
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.commands import CancelJobs, Command, GetPack, SubmitJobs
 from fleet_core.domain.deliberation import FINAL, Deliberation, deliberation_id
-from fleet_core.domain.events import RESULTS, Event
+from fleet_core.domain.events import MAX_INLINE_BYTES, RESULTS, Event
 from fleet_core.domain.inputs import (
     Cancel,
     Due,
@@ -39,7 +39,7 @@ from fleet_core.usecases.consume import PATIENT, done, give_back
 from fleet_core.usecases.documents import load
 from fleet_core.usecases.pack_requests import PackRequests
 from fleet_core.usecases.patience import delay_ms, until_available
-from fleet_core.usecases.payload import opened
+from fleet_core.usecases.payload import opened, travelling
 from fleet_core.usecases.saved import Saved
 from fleet_core.usecases.stores import Stores
 
@@ -324,7 +324,10 @@ class Deliberate:
             if isinstance(command, SubmitJobs):
                 await self._executor.submit(command.jobs)
         if after.unpublished:
-            await self._bus.publish(after.unpublished)
+            events: Sequence[Event] = after.unpublished
+            if after.fragments.size > MAX_INLINE_BYTES // 2:
+                events = [await travelling(event, self._stores.blobs) for event in events]
+            await self._bus.publish(events)
             self._open[identity] = replace(after, unpublished=())
         for command in commands:
             if isinstance(command, CancelJobs):

@@ -14,7 +14,7 @@ from typing import Any, cast
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.commands import CancelJobs, Command, GetPack, Publish, SubmitJobs
 from fleet_core.domain.deliberation import FINAL, Deliberation, JobRecord, Phase
-from fleet_core.domain.events import Event
+from fleet_core.domain.events import MAX_INLINE_BYTES, Event
 from fleet_core.domain.inputs import ResultArrived
 from fleet_core.domain.job import AgentJob, AgentResult
 from fleet_core.ports.state_store import Delete, Document, Put, Write
@@ -32,10 +32,13 @@ class Fragments:
     """Encodes a state with `dump`, keeping the bytes of parts that are the same objects as before.
 
     A state is saved several times, and between two saves only its last step and its lease change.
+    `size` is that of the last dump in bytes, and not smaller than any event of that state; before
+    the first one it is unknown, and taken for large.
     """
 
     def __init__(self, dump: Callable[[Any], bytes] = dump) -> None:
         self.encode = dump
+        self.size = 2 * MAX_INLINE_BYTES
         self._kept: dict[int, tuple[object, bytes]] = {}
 
     def dump(self, state: Deliberation) -> bytes:
@@ -55,7 +58,9 @@ class Fragments:
             steps = b",".join([self._part(step, used) for step in state.steps])
             members.append(b'"steps":[%s]' % steps)
         self._kept = used
-        return b"{" + b",".join(members) + b"}"
+        dumped = b"{" + b",".join(members) + b"}"
+        self.size = len(dumped)
+        return dumped
 
     def _part(self, part: object, used: dict[int, tuple[object, bytes]]) -> bytes:
         kept = self._kept.get(id(part)) or (part, self.encode(to_data(part)))
