@@ -23,7 +23,7 @@ async def list_dead(opened: Session, *, as_json: bool) -> Exit:
                     "position": stored.position,
                     "time": stamp(event.time_ms),
                     "subject": event.subject.removeprefix(f"{DEAD}."),
-                    "event": event.event_id.removeprefix("dead:"),
+                    "event": event.data["event"]["id"],
                     "attempts": event.data.get("attempts", 0),
                     "reason": str(event.data.get("reason", "")),
                 }

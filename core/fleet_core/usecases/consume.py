@@ -37,7 +37,7 @@ async def consume(
         try:
             await handle(delivery.event)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the delivery must be settled
-            await give_back(bus, delivery, error, clock)
+            await give_back(bus, delivery, error, clock, subscription.durable)
         else:
             await done(delivery)
         finally:
@@ -62,8 +62,10 @@ async def done(delivery: Delivery) -> None:
         _log.warning("event %s not acknowledged: %s", delivery.event.event_id, error)
 
 
-async def give_back(bus: EventBus, delivery: Delivery, error: Exception, clock: Clock) -> None:
-    """Settle a delivery whose handling failed: again later, or to the dead letters."""
+async def give_back(
+    bus: EventBus, delivery: Delivery, error: Exception, clock: Clock, durable: str
+) -> None:
+    """Settle a delivery of `durable` whose handling failed: again later, or to the dead letters."""
     retryable = isinstance(error, FleetError) and error.retryable
     if not isinstance(error, FleetError):
         _log.error("event %s failed", delivery.event.event_id, exc_info=error)
@@ -71,19 +73,29 @@ async def give_back(bus: EventBus, delivery: Delivery, error: Exception, clock: 
         if retryable and not delivery.last:
             await delivery.nak(delay_ms(delivery.attempt))
         else:
-            await bury(bus, delivery, error, clock)
+            await bury(bus, delivery, error, clock, durable)
     except FleetError as lost:
         _log.warning("event %s not settled, comes again: %s", delivery.event.event_id, lost)
 
 
-async def bury(bus: EventBus, delivery: Delivery, error: Exception, clock: Clock) -> None:
-    """Publish a dead letter with the reason, then give the delivery up."""
+async def bury(
+    bus: EventBus, delivery: Delivery, error: Exception, clock: Clock, durable: str
+) -> None:
+    """Publish a dead letter with the reason, then give the delivery up.
+
+    Each durable that buries an event writes a letter of its own.
+    """
     event = delivery.event
     reason = str(error) if isinstance(error, FleetError) else f"{type(error).__name__}: {error}"
     letter = Event(
-        f"dead:{event.event_id}",
+        f"dead:{durable}:{event.event_id}",
         f"{DEAD}.{event.subject}",
-        {"event": to_cloudevent(event), "reason": reason, "attempts": delivery.attempt},
+        {
+            "event": to_cloudevent(event),
+            "durable": durable,
+            "reason": reason,
+            "attempts": delivery.attempt,
+        },
         clock(),
     )
     _log.warning("event %s to the dead letters: %s", event.event_id, reason)

@@ -243,7 +243,7 @@ class Deliberate:
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_exception(error)
             if waiting.delivery is not None:
-                await give_back(self._bus, waiting.delivery, error, self._clock)
+                await self._give_back(waiting.delivery, error)
 
     async def _apply(self, identity: str, inputs: Sequence[Input]) -> Deliberation:
         """Reduce, save, and only then carry out."""
@@ -401,10 +401,13 @@ class Deliberate:
                 try:
                     result = await self._result(delivery.event)
                 except FleetError as error:
-                    await give_back(self._bus, delivery, error, self._clock)
+                    await self._give_back(delivery, error)
                     continue
                 given = ResultArrived(self._clock(), result)
                 self._offer(result.deliberation_id, _Waiting(given, delivery))
+
+    async def _give_back(self, delivery: Delivery, error: Exception) -> None:
+        await give_back(self._bus, delivery, error, self._clock, SUBSCRIPTION.durable)
 
     async def _result(self, event: Event) -> AgentResult:
         data = await opened(event.data, self._stores.blobs)

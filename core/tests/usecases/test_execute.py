@@ -232,10 +232,10 @@ async def test_poison_is_buried_with_the_reason(stores: Callable[[], Stores], cl
         eater.cancel()
     assert sorted(handled) == ["bad", "bug", "good"]
     letters = {s.event.event_id: s.event async for s in there.bus.replay([f"{DEAD}.>"])}
-    assert letters.keys() == {"dead:bad", "dead:bug"}
-    assert letters["dead:bad"].data["reason"] == "it is poison"
-    assert letters["dead:bad"].subject == f"{DEAD}.{PLAN_APPROVED}"
-    assert "ZeroDivisionError" in letters["dead:bug"].data["reason"]
+    assert letters.keys() == {"dead:d:bad", "dead:d:bug"}
+    assert letters["dead:d:bad"].data["reason"] == "it is poison"
+    assert letters["dead:d:bad"].subject == f"{DEAD}.{PLAN_APPROVED}"
+    assert "ZeroDivisionError" in letters["dead:d:bug"].data["reason"]
 
 
 @pytest.mark.parametrize(("attempts", "buried"), [(3, False), (5, True)])
