@@ -29,7 +29,7 @@ from fleet_core.domain.inputs import (
 )
 from fleet_core.domain.job import AgentJob, AgentResult, Failure
 from fleet_core.domain.reducer import Strategy, reduce
-from fleet_core.errors import Conflict, FleetError, InputError, NotFound, Unavailable
+from fleet_core.errors import Conflict, FleetError, InputError, NotFound
 from fleet_core.ports.event_bus import Delivery, Subscription
 from fleet_core.ports.executor import Executor
 from fleet_core.ports.hydrator import Hydrator
@@ -37,6 +37,7 @@ from fleet_core.ports.state_store import Delete
 from fleet_core.usecases import keys, saved
 from fleet_core.usecases.consume import PATIENT, done, give_back
 from fleet_core.usecases.documents import load
+from fleet_core.usecases.inbox import Inbox, Waiting
 from fleet_core.usecases.pack_requests import PackRequests
 from fleet_core.usecases.patience import delay_ms, until_available
 from fleet_core.usecases.payload import opened, travelling
@@ -63,15 +64,6 @@ class DeliberateSettings:
     sweep_ms: int = 250
     again_ms: int = 60_000
     linger_ms: int = 25
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """An input in the inbox, and who waits for it; without one: resume what is saved."""
-
-    given: Input | None = None
-    delivery: Delivery | None = None
-    done: asyncio.Future[Deliberation] | None = None
 
 
 class Deliberate:
@@ -105,8 +97,7 @@ class Deliberate:
         self._open: dict[str, Saved] = {}
         self._owing: set[str] = set()
         self._packing: dict[str, asyncio.Task[None]] = {}
-        self._inbox: dict[str, list[_Waiting]] = {}
-        self._lingering: dict[str, asyncio.TimerHandle | None] = {}
+        self._inbox = Inbox(self._work, self._missing, settings.linger_ms / 1000)
         self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -114,12 +105,14 @@ class Deliberate:
         """Consume results and sweep deadlines while held; what was left unfinished goes on."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._inbox.open(tasks)
             owned = [tasks.create_task(self._recover()), tasks.create_task(self._consume())]
             owned.append(tasks.create_task(self._sweep()))
             try:
                 yield self
             finally:
                 self._tasks = None
+                self._inbox.close()
                 for task in (*owned, *self._packing.values()):
                     task.cancel()
 
@@ -131,10 +124,12 @@ class Deliberate:
         """
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._inbox.open(tasks)
             try:
                 yield self
             finally:
                 self._tasks = None
+                self._inbox.close()
                 for task in self._packing.values():
                     task.cancel()
 
@@ -172,68 +167,30 @@ class Deliberate:
 
     async def _reduced(self, identity: str, given: Input) -> Deliberation:
         reduced: asyncio.Future[Deliberation] = asyncio.get_running_loop().create_future()
-        self._offer(identity, _Waiting(given, done=reduced))
+        self._inbox.offer(identity, Waiting(given, done=reduced))
         return await reduced
 
-    def _offer(self, identity: str, waiting: _Waiting) -> None:
-        """Put an input into the deliberation's inbox; one task at a time works through it."""
-        if self._tasks is None:
-            if waiting.done is not None:
-                waiting.done.set_exception(Unavailable("Deliberate is not running"))
-            return
-        queue = self._inbox.get(identity)
-        if queue is None:
-            queue = self._inbox[identity] = []
-            self._lingering[identity] = None
-        queue.append(waiting)
-        if identity not in self._lingering:
-            return
-        if not self._can_wait(identity, queue):
-            self._begin(identity)
-        elif self._lingering[identity] is None:
-            linger = self._settings.linger_ms / 1000
-            loop = asyncio.get_running_loop()
-            self._lingering[identity] = loop.call_later(linger, self._begin, identity)
-
-    def _can_wait(self, identity: str, queue: Sequence[_Waiting]) -> bool:
-        """Whether all that waits is results, and their step needs more than these to close."""
+    def _missing(self, identity: str) -> int:
         held = self._open.get(identity)
         step = held.state.open_step if held is not None else None
-        if step is None or not all(isinstance(w.given, ResultArrived) for w in queue):
-            return False
-        return len(queue) < sum(job.ended is None for job in step.jobs)
+        return sum(job.ended is None for job in step.jobs) if step is not None else 0
 
-    def _begin(self, identity: str) -> None:
-        timer = self._lingering.pop(identity, None)
-        if timer is not None:
-            timer.cancel()
-        if self._tasks is not None:
-            self._tasks.create_task(self._work(identity))
+    async def _work(self, identity: str, batch: Sequence[Waiting]) -> None:
+        try:
+            given = [w.given for w in batch if w.given is not None]
+            state = await self._apply(identity, given)
+            if len(given) < len(batch):
+                await self._resume(identity)
+        except Exception as error:  # noqa: BLE001 -- settled with whoever waits
+            await self._refuse(identity, batch, error)
+            return
+        for waiting in batch:
+            if waiting.delivery is not None:
+                await done(waiting.delivery)
+            if waiting.done is not None and not waiting.done.done():
+                waiting.done.set_result(state)
 
-    async def _work(self, identity: str) -> None:
-        while batch := self._inbox[identity]:
-            self._inbox[identity] = []
-            try:
-                given = [w.given for w in batch if w.given is not None]
-                state = await self._apply(identity, given)
-                if len(given) < len(batch):
-                    await self._resume(identity)
-            except asyncio.CancelledError:
-                for waiting in (*batch, *self._inbox.pop(identity)):
-                    if waiting.done is not None:
-                        waiting.done.cancel()
-                raise
-            except Exception as error:  # noqa: BLE001 -- settled with whoever waits, below
-                await self._refuse(identity, batch, error)
-                continue
-            for waiting in batch:
-                if waiting.delivery is not None:
-                    await done(waiting.delivery)
-                if waiting.done is not None and not waiting.done.done():
-                    waiting.done.set_result(state)
-        del self._inbox[identity]
-
-    async def _refuse(self, identity: str, batch: Sequence[_Waiting], error: Exception) -> None:
+    async def _refuse(self, identity: str, batch: Sequence[Waiting], error: Exception) -> None:
         """Nothing is acknowledged whose effect is not stored."""
         if not isinstance(error, FleetError):
             _log.error("deliberation %s", identity, exc_info=error)
@@ -404,7 +361,7 @@ class Deliberate:
                     await self._give_back(delivery, error)
                     continue
                 given = ResultArrived(self._clock(), result)
-                self._offer(result.deliberation_id, _Waiting(given, delivery))
+                self._inbox.offer(result.deliberation_id, Waiting(given, delivery))
 
     async def _give_back(self, delivery: Delivery, error: Exception) -> None:
         await give_back(self._bus, delivery, error, self._clock, SUBSCRIPTION.durable)
@@ -429,8 +386,8 @@ class Deliberate:
         """Offer an input, then to resume, unless the deliberation is being worked on anyway."""
         if identity not in self._inbox:
             if given is not None:
-                self._offer(identity, _Waiting(given))
-            self._offer(identity, _Waiting())
+                self._inbox.offer(identity, Waiting(given))
+            self._inbox.offer(identity, Waiting())
 
     async def _resume(self, identity: str) -> None:
         """Carry out what the saved state calls for, and move its open deadline on."""
