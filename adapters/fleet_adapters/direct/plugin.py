@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from fleet_core.ports.executor import Executor
 from fleet_core.ports.hydrator import Hydrator
-from fleet_core.usecases.execute import Execute, ExecuteSettings
-from fleet_core.usecases.hydrate import Hydrate
-from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import Adapter, AdapterPlugin, Capability, FactoryContext, PortName
-from fleet_plugins.kit.json_bytes import dump
 
 _STORES = (PortName.BUS, PortName.STATE, PortName.BLOBS)
 
@@ -36,36 +28,20 @@ class DirectHydratorSettings:
     """There is nothing to set."""
 
 
-def _stores(ctx: FactoryContext) -> Stores:
-    bus, state, blobs = (ctx.ports[port] for port in _STORES)
-    return Stores(bus, state, blobs, ctx.clock, dump)
-
-
-@asynccontextmanager
-async def _executor(
+def _executor(
     settings: DirectExecutorSettings, ctx: FactoryContext
-) -> AsyncIterator[Executor]:
-    owner = f"{ctx.process}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-    execute = Execute(
-        ctx.ports[PortName.RUNNER],
-        _stores(ctx),
-        ctx.ports[PortName.TOKENS],
-        ExecuteSettings(owner, settings.claim_ttl_ms),
-    )
-    async with execute.running():
-        yield execute
+) -> AbstractAsyncContextManager[Executor]:
+    from fleet_adapters.direct.open import open_executor  # noqa: PLC0415 -- loaded when bound
+
+    return open_executor(settings, ctx)
 
 
-@asynccontextmanager
-async def _hydrator(_: DirectHydratorSettings, ctx: FactoryContext) -> AsyncIterator[Hydrator]:
-    models = ctx.ports[PortName.MODEL]
-    hydrate = Hydrate(ctx.ports[PortName.GRAPH], models["default"], _stores(ctx))
-    async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(hydrate.follow())
-        try:
-            yield hydrate
-        finally:
-            following.cancel()
+def _hydrator(
+    _: DirectHydratorSettings, ctx: FactoryContext
+) -> AbstractAsyncContextManager[Hydrator]:
+    from fleet_adapters.direct.open import open_hydrator  # noqa: PLC0415 -- loaded when bound
+
+    return open_hydrator(ctx)
 
 
 executor = AdapterPlugin(
