@@ -126,11 +126,9 @@ def test_what_is_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_plan("basci", DEFAULT_ROLES)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "p.yaml"
-    path.touch(mode=0o000)
-    with pytest.raises(PlanError, match="Permission denied"):
+def test_an_unreadable_file_is_named() -> None:
+    path = Path("/proc/self/mem")  # a file that even root cannot read from its start
+    with pytest.raises(PlanError, match="/proc/self/mem.*Input/output error"):
         load_plan(path, DEFAULT_ROLES)
 
 
