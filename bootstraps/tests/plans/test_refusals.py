@@ -128,7 +128,7 @@ def test_what_is_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_an_unreadable_file_is_named() -> None:
     path = Path("/proc/self/mem")  # a file that even root cannot read from its start
-    with pytest.raises(PlanError, match="/proc/self/mem.*Input/output error"):
+    with pytest.raises(PlanError, match=r"/proc/self/mem.*Input/output error"):
         load_plan(path, DEFAULT_ROLES)
 
 
