@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -67,7 +68,7 @@ class ProfileSource:
             del tables[table]
         for role in ROLES:
             tables[f"councils.{role}"] = {"size": Given(SEATS, _SCENARIO)}
-        for table in [t for t in tables if t == "model" or t.startswith("models.")]:
+        for table in _models(tables):
             if script is not None:
                 tables[table]["script"] = Given(str(script), _SCENARIO)
             elif base_url:
@@ -79,6 +80,27 @@ class ProfileSource:
                 table, key = "deliberation", f"judge.{key}"
             tables.setdefault(table, {})[key] = Given(value, _SCENARIO)
         return bound(self.name, tables, Registry.discovered())
+
+    def written(self, path: Path, terms: Mapping[str, Any]) -> Path:
+        """A profile file over this one with a scenario's councils, terms and model, for commands.
+
+        Unlike `with_terms` it keeps what the profile says besides.
+        """
+        extends = str(Path(self.name).absolute()) if Path(self.name).is_file() else self.name
+        tables: dict[str, dict[str, Any]] = {}
+        for role in ROLES:
+            tables[f"councils.{role}"] = {"size": SEATS, "agents": []}
+        for at, value in terms.items():
+            table, _, key = at.rpartition(".")
+            tables.setdefault(table, {})[key] = value
+        for table in _models(self._tables()):
+            tables[table] = tables["model"]
+        lines = [f"extends = {json.dumps(extends)}"]
+        for table, entries in tables.items():
+            lines.append(f"[{table}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in entries.items()]
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return path
 
     def quick_claims(self, ms: int) -> dict[str, int]:
         """The term that lets a killed process's jobs be taken over soon, where there is one."""
@@ -94,3 +116,8 @@ class ProfileSource:
 
     def _tables(self) -> Tables:
         return layered(self.name, os.environ, self.sets)
+
+
+def _models(tables: Tables) -> list[str]:
+    """The tables that bind a model."""
+    return [table for table in tables if table == "model" or table.startswith("models.")]

@@ -119,10 +119,26 @@ class World:
         if self.live:
             return self.source.with_terms(self.terms)
         if self.source.scripted:
-            path = self.folder / "script.json"
-            path.write_text(json.dumps(self.book.data()), encoding="utf-8")
-            return self.source.with_terms(self.terms, script=path)
+            return self.source.with_terms(self.terms, script=self._written_script())
         return self.source.with_terms(self.terms, base_url=self.server.base_url)
+
+    def told_terms(self) -> dict[str, Any]:
+        """The terms and the model, as settings for a profile file."""
+        if self.source.scripted:
+            return {**self.terms, "model.script": str(self._written_script())}
+        model = {"use": "openai", "base_url": self.server.base_url, "model": "scripted"}
+        return {**self.terms, **{f"model.{key}": value for key, value in model.items()}}
+
+    def kept_calls(self) -> Counter[str]:
+        """`calls`, where the fleet that made them runs elsewhere."""
+        if self._server is None:  # it keeps nothing that could be read from here
+            return Counter()
+        return self.calls()
+
+    def _written_script(self) -> Path:
+        path = self.folder / "script.json"
+        path.write_text(json.dumps(self.book.data()), encoding="utf-8")
+        return path
 
     def close_fleet(self) -> None:
         """End the fleet in good order; the next use opens it anew over what it kept."""

@@ -1,56 +1,49 @@
-"""Every command that the project's README tells its readers is run, but `make test` itself."""
+"""The README's commands run, its scenario exists, and its tags are the tags."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line
-    for block in re.findall(r"^```console\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-    for line in block.splitlines()
-]
-MODELS = Path(os.environ.get("FLEET_TEST_MODELS", "~/.cache/swe-ai-fleet/models")).expanduser()
+from fleet_features.applicability import TAGS
+
+FEATURES = Path(__file__).resolve().parent.parent
+README = (FEATURES / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
 
 
-@pytest.mark.slow
-@pytest.mark.connected
-@pytest.mark.timeout(600)
-def test_every_command_runs(tmp_path: Path) -> None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
-    home = tmp_path / "home"
-    home.mkdir()
-    MODELS.mkdir(parents=True, exist_ok=True)
-    (home / "models").symlink_to(MODELS)  # fetched once for all tests
-    environ["FLEET_HOME"] = str(home)
-    assert len(COMMANDS) > 10
-    for command in COMMANDS:
-        made = " new " in command
-        line = command.replace(".venv/bin/", f"{ROOT}/.venv/bin/")
-        ran = subprocess.run(
-            line.split(),
-            cwd=tmp_path if made else ROOT,
-            env=environ,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-
-        assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
-        if command == ".venv/bin/fleet run first":
-            assert "decided already" in ran.stdout + ran.stderr
-        assert (tmp_path / "fleet-blobs-tape").is_dir() or not made
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_runs(command: str, tmp_path: Path) -> None:
+    for kind, text in BLOCKS:
+        if kind == "toml":
+            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    program, *arguments = shlex.split(command)
+    assert program == "python"
+    run = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if not name.startswith("FLEET_")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"[1-9]\d* passed", run.stdout), run.stdout
 
 
-def test_every_folder_and_built_in_plan_is_named() -> None:
-    for folder in ("core", "plugins", "adapters", "bootstraps", "features", "deploy"):
-        assert f"({folder}/README.md)" in README
-    cases = ROOT / "bootstraps/fleet_bootstraps/plans/cases"
-    for plan in cases.glob("*.yaml"):
-        assert f"`{plan.stem}`" in README
+def test_every_tag_is_told() -> None:
+    assert set(re.findall(r"^\| `@(\w+)` \|", README, re.MULTILINE)) == TAGS.keys()
+
+
+def test_every_step_of_the_scenario_exists() -> None:
+    written = "\n".join(p.read_text() for p in (FEATURES / "fleet_features").rglob("*.feature"))
+    (scenario,) = [text for kind, text in BLOCKS if kind == "gherkin"]
+    steps = [line.strip() for line in scenario.splitlines()[2:]]
+    assert [step for step in steps if step.split(" ", 1)[1] not in written] == []

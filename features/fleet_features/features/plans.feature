@@ -25,7 +25,7 @@ Feature: An approved plan becomes recorded decisions
         - {id: ship, title: Say how it is shipped, role: ARCHITECT, depends_on: [try]}
         - {id: beside, title: Name the thing, role: QA}
       """
-    And agent 2 proposes "Keep them in a file, one line each; never delete, only strike out." for task store
+    And agent 2 proposes "Keep them in a file, one line for each note, the newest last; never delete a line, only strike out. A line begins with its date and its author." for task store
     And the judge prefers "only strike out"
     When the plan is run
     Then every task is decided
