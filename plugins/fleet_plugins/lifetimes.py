@@ -159,7 +159,7 @@ async def _open(
 def _named(binding: Binding, error: Exception) -> FleetError:
     called = _called(binding)
     if isinstance(error, FleetError):
-        if called not in error.message:
+        if called not in str(error):
             error.message = f"{called}: {error.message}"
         return error
     if isinstance(error, ImportError):
