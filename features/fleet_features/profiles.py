@@ -104,10 +104,25 @@ class ProfileSource:
 
     def quick_claims(self, ms: int) -> dict[str, int]:
         """The term that lets a killed process's jobs be taken over soon, where there is one."""
-        binding = self.plain().bindings[PortName.EXECUTOR]
+        found = self._settings(PortName.EXECUTOR)
+        return {"executor.claim_ttl_ms": ms} if "claim_ttl_ms" in found else {}
+
+    def kept_models(self, home: Path) -> dict[str, str]:
+        """The term that keeps fetched models in FLEET_HOME, for a scenario whose home is its own.
+
+        Empty where the profile names a place itself, or fetches nothing.
+        """
+        found = self._settings(PortName.MODEL)
+        missing = found.get("models_dir") == ""
+        return {"model.models_dir": str(home / "models")} if missing else {}
+
+    def _settings(self, port: PortName) -> dict[str, Any]:
+        profile = self.plain()
+        binding = profile.models()["default"] if port is PortName.MODEL else profile.bindings[port]
         assert isinstance(binding, Binding)
-        known = {field.name for field in fields(binding.settings)}
-        return {"executor.claim_ttl_ms": ms} if "claim_ttl_ms" in known else {}
+        return {
+            field.name: getattr(binding.settings, field.name) for field in fields(binding.settings)
+        }
 
     @property
     def scripted(self) -> bool:

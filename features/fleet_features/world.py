@@ -18,6 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from fleet_adapters.scripted.server import ScriptedServer, serve_script
 from fleet_bootstraps.fleet import Fleet, open_fleet, system_clock
+from fleet_bootstraps.layers import home
 from fleet_bootstraps.plans import parse_plan
 from fleet_bootstraps.secrets import secrets_from
 from fleet_core.domain.deliberation import Deliberation
@@ -117,7 +118,7 @@ class World:
 
     def _profile(self) -> Any:
         if self.live:
-            return self.source.with_terms(self.terms)
+            return self.source.with_terms(self.terms | self.source.kept_models(home(self.environ)))
         if self.source.scripted:
             return self.source.with_terms(self.terms, script=self._written_script())
         return self.source.with_terms(self.terms, base_url=self.server.base_url)

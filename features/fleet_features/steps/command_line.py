@@ -75,7 +75,7 @@ def said_in_one_line(world: World, text: str) -> None:
         "the report says of task {task_id}: {state}, {winner}, {standing}, {calls:d} calls"
     )
 )
-def report_says(
+def report_says(  # noqa: PLR0917 -- pytest-bdd passes a step's values by name
     world: World, task_id: str, state: str, winner: str, standing: str, calls: int
 ) -> None:
     """Look into report.json, for programs."""
@@ -126,13 +126,15 @@ def _start(world: World) -> subprocess.Popen[str]:
     profile = world.source.written(world.folder / "profile.toml", world.told_terms())
     command = [sys.executable, "-c", _RUN, "run", str(plan), "--profile", str(profile)]
     for entry in world.source.sets:
-        command += ["--set", entry]
+        if not entry.startswith("model"):  # the script stands in the place of every model
+            command += ["--set", entry]
+    environ = {n: v for n, v in os.environ.items() if not n.startswith("FLEET_MODEL")}
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "FLEET_HOME": str(world.home)},
+        env={**environ, "FLEET_HOME": str(world.home)},
     )
 
 
