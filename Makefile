@@ -13,7 +13,7 @@ bin = $(VENV)/bin
 folders = core plugins adapters bootstraps features
 python_files = $(folders) .ci
 
-.PHONY: help setup sandbox run test lint check features bench lock format clean
+.PHONY: help setup machine run test lint check features bench lock format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -23,13 +23,14 @@ help: ## list these commands
 setup: ## make .venv what requirements.lock and pyproject.toml say
 	@sh .ci/setup
 
-sandbox: ## see whether proposals' code can be run here (bubblewrap); install it where allowed
+machine: setup ## see to what comes from the system (bubblewrap, OpenMP); install it where allowed
 	@sh .ci/sandbox
+	@sh .ci/openmp
 
-run: setup sandbox ## deliberate over a built-in plan, with a language model on this machine
+run: machine ## deliberate over a built-in plan, with a language model on this machine
 	$(bin)/fleet run $(PLAN) --profile embedded $(ARGS)
 
-test: setup sandbox ## every test, and those of core and plugins on each other Python found
+test: machine ## every test, and those of core and plugins on each other Python found
 	@sh .ci/test $(ARGS)
 
 lint: setup ## style, types, import contracts, spelling, lock
@@ -43,7 +44,7 @@ lint: setup ## style, types, import contracts, spelling, lock
 
 check: lint test ## lint, then test
 
-features: setup sandbox ## run the Gherkin features: make features PROFILE=embedded|scripted
+features: machine ## run the Gherkin features: make features PROFILE=embedded|scripted
 	$(bin)/pytest features/fleet_features --profile $(PROFILE) $(ARGS)
 
 bench: setup ## measure beside a bare driver: make bench BENCH=overhead

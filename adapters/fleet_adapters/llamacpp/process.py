@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import os
 import secrets
 import sys
@@ -67,7 +68,7 @@ async def llama_process(
     and not the run, and it competes for no interpreter lock.
 
     Raises:
-        PluginError: the extra is not installed.
+        PluginError: the extra, or a library of the system, is not installed.
         ProfileError: llama.cpp does not load the file.
         ModelUnavailable: it was not ready in time.
     """
@@ -123,9 +124,15 @@ async def _started(
             "raise model.start_timeout_ms, or take a smaller model",
         ) from None
     if not line:
+        said = _last_words(log)
+        lacking = re.search(r"(lib[\w.+-]+): cannot open shared object file", said)
+        if lacking is not None:
+            raise PluginError(
+                f"llama.cpp needs the system's library {lacking[1]}, which is not installed",
+                "install it; on Debian: apt-get install libgomp1",
+            )
         raise ProfileError(
-            f"llama.cpp does not load {gguf}: it ended with exit code "
-            f"{process.returncode}{_last_words(log)}",
+            f"llama.cpp does not load {gguf}: it ended with exit code {process.returncode}{said}",
             "take another GGUF file, less model.n_ctx, or another model.port",
             source=_SOURCE,
             field="gguf",
