@@ -83,7 +83,10 @@ def _map(pid: int, first: int) -> None:
 
 def _first_user() -> int | None:
     """The first of `USERS` user ids that this process may hand out, away from the usual ones."""
-    lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    try:
+        lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    except OSError:  # no /proc, or a kernel without user namespaces: there is none to hand out
+        return None
     ranges = [(int(start), int(size)) for start, _, size in map(str.split, lines)]
     for start, size in ranges:
         if start <= _PREFERRED and start + size >= _PREFERRED + USERS:
