@@ -18,15 +18,24 @@ Feature: A model's server that misbehaves
   @scripted @faults
   Scenario Outline: What does not pass is a failed job with its reason, never invented text
     Given a plan of one task
-    And <what happens>
+    And agent 3 is refused with status <status>
     When the plan is run
     Then task store is decided
     And agent 3 does not win task store
-    And the proposal of agent 3 for task store failed as <code> because "<reason>"
+    And the proposal of agent 3 for task store failed as <code> because "<status>"
+    And agent 3 was asked <calls> times to propose
 
-    Examples:
-      | what happens                             | code              | reason |
-      | the answer of agent 3 is cut off every time | stream_cut        | cut |
-      | agent 3 is refused with status 500       | model_unavailable | 500 |
-      | agent 3 is refused with status 429       | rate_limited      | 429 |
-      | agent 3 is refused with status 401       | model_refused     | 401 |
+    Examples: what may pass is tried again, what will not is not
+      | status | code              | calls |
+      | 500    | model_unavailable | 4     |
+      | 429    | rate_limited      | 4     |
+      | 401    | model_refused     | 1     |
+
+  @scripted @faults
+  Scenario: An answer that is cut off is a failed job, never half an answer
+    Given a plan of one task
+    And the answer of agent 3 is cut off every time
+    When the plan is run
+    Then task store is decided
+    And agent 3 does not win task store
+    And the proposal of agent 3 for task store failed as stream_cut because "cut"

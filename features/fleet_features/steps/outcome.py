@@ -142,6 +142,13 @@ def proposal_took(world: World, seat: int, task_id: str, calls: int) -> None:
     assert job.ended.usage.attempts == calls
 
 
+@then(parsers.parse("agent {seat:d} was asked {calls:d} times to propose"))
+def asked_to_propose(world: World, seat: int, calls: int) -> None:
+    """Hold the adapter to its tries, as the server saw them."""
+    place = f'"agent":{seat},"step":"propose"'
+    assert sum(count for at, count in world.calls().items() if place in at) == calls
+
+
 @then(parsers.parse("a provisional decision of task {task_id} went to agent {seat:d}"))
 def provisional_decision(world: World, task_id: str, seat: int) -> None:
     """Look for the first, provisional decision in the log."""
