@@ -71,6 +71,10 @@ class Victim:
         self._process.send_signal(signal.SIGKILL)
         return self._process.wait(_END_S)
 
+    def wait(self, seconds: float) -> int:
+        """Its exit code, once it ends by itself; subprocess.TimeoutExpired where it does not."""
+        return self._process.wait(seconds)
+
     @property
     def ended(self) -> int | None:
         """Its exit code, once it has ended."""

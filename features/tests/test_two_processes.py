@@ -24,9 +24,7 @@ async def test_they_both_end_and_no_call_is_made_twice(tmp_path: Path) -> None:
             home = tmp_path / f"home-{number}"
             running = [place.start(home), place.start(home)]
             try:
-                async with asyncio.timeout(30):
-                    while any(one.ended is None for one in running):
-                        await asyncio.sleep(0.01)
+                await asyncio.gather(*(asyncio.to_thread(one.wait, 30.0) for one in running))
             finally:
                 for one in running:
                     one.close()
