@@ -25,7 +25,7 @@ _COUNTS = {1: 150, 16: 400, 64: 400}
 _MANY = 10_000
 _HELLO = """
 import typer
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def hello() -> None:
     print("hello")
