@@ -34,7 +34,7 @@ async def _process(
     finally:
         if process.returncode is None:
             process.kill()
-        await process.wait()
+        await process.communicate()  # `wait` alone would wait for ever behind unread output
 
 
 async def _line(process: asyncio.subprocess.Process) -> str:
@@ -131,7 +131,6 @@ async def test_a_durable_is_taken_over_when_its_process_is_killed(opener: Any) -
         assert await _line(process) == "held 1"
         assert got == []
         process.kill()
-        await process.wait()
         await _until(lambda: "held" in [name for name, _ in got])
         await bus.publish([Event("later", "context.updated", {})])
         await _until(lambda: got[-1][0] == "later")
