@@ -13,7 +13,7 @@ bin = $(VENV)/bin
 folders = core plugins adapters bootstraps features
 python_files = $(folders) .ci
 
-.PHONY: help setup machine run test lint check features bench lock format clean
+.PHONY: help setup machine run test lint check features bench lock protos format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -33,7 +33,7 @@ run: machine ## deliberate over a built-in plan, with a language model on this m
 test: machine ## every test, and those of core and plugins on each other Python found
 	@sh .ci/test $(ARGS)
 
-lint: setup ## style, types, import contracts, spelling, lock
+lint: setup ## style, types, import contracts, spelling, lock, protos
 	$(bin)/ruff check $(python_files)
 	$(bin)/ruff format --check $(python_files)
 	@for folder in $(folders); do echo "mypy $$folder"; $(bin)/mypy $$folder || exit 1; done
@@ -41,6 +41,7 @@ lint: setup ## style, types, import contracts, spelling, lock
 	$(bin)/lint-imports
 	$(bin)/codespell
 	$(bin)/python .ci/lock.py check
+	$(bin)/python .ci/protos.py check
 
 check: lint test ## lint, then test
 
@@ -49,6 +50,9 @@ features: machine ## run the Gherkin features: make features PROFILE=embedded|sc
 
 bench: setup ## measure beside a bare driver: make bench BENCH=overhead
 	$(bin)/python -m fleet_features.bench $(BENCH) $(ARGS)
+
+protos: setup ## generate the code of the protos anew
+	$(bin)/python .ci/protos.py write
 
 lock: setup ## resolve requirements.lock anew
 	$(bin)/python .ci/lock.py write

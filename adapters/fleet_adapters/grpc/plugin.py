@@ -1,0 +1,31 @@
+"""The registration of the `grpc` executor."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from fleet_adapters.grpc.settings import GrpcExecutorSettings
+from fleet_core.ports.executor import Executor
+from fleet_plugins.api import Adapter, AdapterPlugin, Capability, FactoryContext, PortName
+
+
+def _executor(
+    settings: GrpcExecutorSettings, ctx: FactoryContext
+) -> AbstractAsyncContextManager[Executor]:
+    from fleet_adapters.grpc.executor import open_executor  # noqa: PLC0415 -- loaded when bound
+
+    return open_executor(settings, ctx)
+
+
+executor = AdapterPlugin(
+    Adapter(
+        PortName.EXECUTOR,
+        "grpc",
+        GrpcExecutorSettings,
+        _executor,
+        frozenset({Capability.SHARED_HOST, Capability.SHARED_NETWORK, Capability.STREAMING}),
+        (PortName.BLOBS,),
+        extra="grpc",
+        summary="an executor service, or several, over gRPC",
+    )
+)
