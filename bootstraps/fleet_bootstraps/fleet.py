@@ -127,8 +127,7 @@ async def opened_ports(
         raise StoreError(
             f"{context.home} cannot be made: {error.strerror}", "name another folder by FLEET_HOME"
         ) from None
-    bindings = {p: b for p, b in profile.bindings.items() if not only or p in only}
-    async with open_ports(bindings, context, observe) as ports:
+    async with open_ports(profile.bindings, context, observe, only=only or None) as ports:
         yield ports
 
 

@@ -57,6 +57,24 @@ class Capability(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """What a profile binds behind a port, as plain data that can travel to another process.
+
+    `fleet_plugins.rebind.rebound` makes of it there what `open_ports` takes.
+
+    Attributes:
+        adapter: its name; the port is known from where this stands.
+        settings: JSON data of its settings; what equals a default is left out.
+        distribution, version: what installed the adapter here; empty where nothing did.
+    """
+
+    adapter: str
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    distribution: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FactoryContext:
     """What a factory is given.
 
@@ -67,6 +85,8 @@ class FactoryContext:
         process: the process's role: `embedded`, `orchestrator`, `executor`, `context`, `worker`.
         ports: the ports named in `requires`. `model` and `check` are mappings, by binding name
             and by check kind; every other one is the port itself.
+        bindings: what the profile binds behind the ports named in `builds`, by binding name; the
+            one of a port that has no names is called `default`.
         log: a logger of the adapter's own.
     """
 
@@ -75,6 +95,7 @@ class FactoryContext:
     home: Path
     process: str = "embedded"
     ports: Mapping[str, Any] = field(default_factory=dict)
+    bindings: Mapping[str, Mapping[str, Bound]] = field(default_factory=dict)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("fleet"))
 
 
@@ -94,6 +115,8 @@ class Adapter:
         extra: the extra of the distribution that installs its driver; empty for none.
         api_version: the `API_VERSION` it was written for; any other is quarantined.
         summary: one line for `fleet plugins list`.
+        builds: ports whose adapters it opens elsewhere, in processes of its own, by the same
+            factories; it finds them in `FactoryContext.bindings`, and they are not opened for it.
     """
 
     port: PortName
@@ -105,6 +128,7 @@ class Adapter:
     extra: str = ""
     api_version: int = API_VERSION
     summary: str = ""
+    builds: tuple[PortName, ...] = ()
 
 
 class AdapterPlugin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from graphlib import CycleError, TopologicalSorter
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Any
 from fleet_core.errors import FleetError, PluginError
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.ports import verify_port
+from fleet_plugins.rebind import described, named_bindings
 from fleet_plugins.registry import Binding
 
 NAMED = frozenset({PortName.MODEL, PortName.CHECK})
@@ -30,7 +31,11 @@ def _unobserved(event: str, detail: Mapping[str, str]) -> None:
 
 @asynccontextmanager
 async def open_ports(
-    bindings: Bindings, context: FactoryContext, observe: Observe = _unobserved
+    bindings: Bindings,
+    context: FactoryContext,
+    observe: Observe = _unobserved,
+    *,
+    only: Collection[PortName] | None = None,
 ) -> AsyncIterator[Mapping[PortName, Any]]:
     """Open every binding; leaves them in reverse order, whatever happens.
 
@@ -39,8 +44,9 @@ async def open_ports(
 
     Args:
         bindings: what the profile binds.
-        context: what every factory is given; `ports` and `log` are filled in for each.
+        context: what every factory is given; `ports`, `bindings` and `log` are filled in for each.
         observe: is told `port.opened`, `port.failed`, `port.closed`; as `Registry.observe`.
+        only: the ports to open, those they require among them; None for all that are bound.
 
     Yields:
         The opened ports by name. `model` is a mapping by binding name, `check` one by check kind.
@@ -52,35 +58,47 @@ async def open_ports(
     """
     ports: dict[PortName, Any] = {}
     async with AsyncExitStack() as stack:
-        for port in opening_order(bindings):
+        for port in opening_order(bindings, only):
             opened: dict[str, Any] = {}
-            for name, binding in _named_bindings(bindings[port]).items():
+            for name, binding in named_bindings(bindings[port]).items():
                 needs: dict[str, Any] = {need: ports[need] for need in binding.adapter.requires}
                 own = dataclasses.replace(
-                    context, ports=needs, log=logging.getLogger(f"fleet.{_called(binding)}")
+                    context,
+                    ports=needs,
+                    bindings={p: described(bindings[p]) for p in binding.adapter.builds},
+                    log=logging.getLogger(f"fleet.{_called(binding)}"),
                 )
                 opened[name] = await _open(stack, name, binding, own, observe)
             ports[port] = _gathered(port, opened)
         yield ports
 
 
-def opening_order(bindings: Bindings) -> tuple[PortName, ...]:
-    """The bound ports, each after those it requires.
+def opening_order(
+    bindings: Bindings, only: Collection[PortName] | None = None
+) -> tuple[PortName, ...]:
+    """The bound ports, or `only` some of them, each after those it requires.
 
     Raises:
-        PluginError: a required port is not bound, or ports require each other in a circle.
+        PluginError: a port that is required or built is not bound, a required one is not to be
+            opened, or ports require each other in a circle.
     """
     needs: dict[PortName, set[PortName]] = {}
-    for port, bound in bindings.items():
+    for port in bindings if only is None else [p for p in bindings if p in only]:
         needs[port] = set()
-        for binding in _named_bindings(bound).values():
-            for need in binding.adapter.requires:
+        for binding in named_bindings(bindings[port]).values():
+            for need in (*binding.adapter.requires, *binding.adapter.builds):
                 if need not in bindings:
                     raise PluginError(
                         f"adapter {_called(binding)} needs the port {need}, which is not bound",
                         f"bind it in the profile: [{need}] use = ...",
                     )
-                needs[port].add(PortName(need))
+            for need in map(PortName, binding.adapter.requires):
+                if only is not None and need not in only:
+                    raise PluginError(
+                        f"adapter {_called(binding)} needs the port {need}, which this process "
+                        "does not open"
+                    )
+                needs[port].add(need)
     try:
         return tuple(TopologicalSorter(needs).static_order())
     except CycleError as error:
@@ -89,10 +107,6 @@ def opening_order(bindings: Bindings) -> tuple[PortName, ...]:
             f"adapters need each other in a circle: {circle}",
             "bind another adapter to one of these ports",
         ) from None
-
-
-def _named_bindings(bound: Binding | Mapping[str, Binding]) -> Mapping[str, Binding]:
-    return {"default": bound} if isinstance(bound, Binding) else bound
 
 
 def _gathered(port: PortName, opened: dict[str, Any]) -> Any:

@@ -79,7 +79,7 @@ def _verify_settings(settings: Any) -> None:
 
 def _verify_members(adapter: Adapter) -> None:
     try:
-        tuple(map(PortName, adapter.requires))
+        tuple(map(PortName, (*adapter.requires, *adapter.builds)))
         tuple(map(Capability, adapter.capabilities))
     except (TypeError, ValueError) as error:
-        raise PluginError(f"its requires or capabilities: {error}") from error
+        raise PluginError(f"its requires, builds or capabilities: {error}") from error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from fleet_core.errors import PluginError, ProfileError, Unavailable
-from fleet_plugins.api import Adapter, Factory, FactoryContext, PortName
+from fleet_plugins.api import Adapter, Bound, Factory, FactoryContext, PortName
 from fleet_plugins.lifetimes import Bindings, open_ports, opening_order
 from fleet_plugins.ports import PROTOCOLS, promised, verify_port
 from fleet_plugins.registry import Binding
@@ -53,6 +54,7 @@ def binding(
     factory: Factory | None = None,
     label: str = "",
     extra: str = "",
+    builds: tuple[PortName, ...] = (),
 ) -> Binding:
     @asynccontextmanager
     async def opening(settings: Settings, ctx: FactoryContext) -> AsyncIterator[object]:
@@ -63,7 +65,9 @@ def binding(
         finally:
             diary.lines.append(f"-{port}{settings.label}")
 
-    adapter = Adapter(port, name, Settings, factory or opening, requires=requires, extra=extra)
+    adapter = Adapter(
+        port, name, Settings, factory or opening, requires=requires, extra=extra, builds=builds
+    )
     return Binding(adapter, Settings(label), "fleet-tape")
 
 
@@ -100,6 +104,45 @@ async def test_ports_open_after_those_they_need_and_close_in_reverse(
     assert position["runner"] > max(position["model:a"], position["model:b"])
     assert diary.lines[len(opened) :] == [f"-{line[1:]}" for line in reversed(opened)]
     assert len(diary.events) == 10
+
+
+async def test_what_an_adapter_builds_elsewhere_is_described_to_it_and_not_opened(
+    context: FactoryContext,
+) -> None:
+    diary = Diary()
+    models = {
+        "default": binding(PortName.MODEL, diary),
+        "small": binding(PortName.MODEL, diary, label="b"),
+    }
+    bound: Bindings = {
+        PortName.RUNNER: binding(PortName.RUNNER, diary, builds=(PortName.MODEL,)),
+        PortName.MODEL: models,
+    }
+    async with open_ports(bound, context, only=[PortName.RUNNER]) as ports:
+        assert set(ports) == {PortName.RUNNER}
+    assert diary.lines == ["+runner", "-runner"]
+    given = diary.given["runner"]
+    assert given.ports == {}
+    assert given.bindings == {
+        "model": {
+            "default": Bound("tape", {}, "fleet-tape"),
+            "small": Bound("tape", {"label": "b"}, "fleet-tape"),
+        }
+    }
+    assert pickle.loads(pickle.dumps(given.bindings)) == given.bindings
+
+    with pytest.raises(PluginError, match=r"runner\.tape needs the port model, which is not"):
+        opening_order({PortName.RUNNER: bound[PortName.RUNNER]})
+
+
+def test_a_required_port_that_is_not_to_be_opened_is_refused_by_name() -> None:
+    diary = Diary()
+    bound: Bindings = {
+        PortName.RUNNER: binding(PortName.RUNNER, diary, PortName.MODEL),
+        PortName.MODEL: binding(PortName.MODEL, diary),
+    }
+    with pytest.raises(PluginError, match=r"runner\.tape needs the port model, which this proc"):
+        opening_order(bound, [PortName.RUNNER])
 
 
 class PythonCheck:
