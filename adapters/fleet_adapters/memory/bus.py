@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from fleet_adapters.delivery import Durable, Ledger, Subscriber, Wants, wants
+from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_core.domain.events import Event, encode, stream_of
 from fleet_core.ports.clock import Clock
-from fleet_core.ports.event_bus import Delivery, EventBus, Stored, Subscription
+from fleet_core.ports.event_bus import Delivery, EventBus, Joined, Stored, Subscription
+from fleet_core.ports.state_store import StateStore, Write
 
 _READ_AT_ONCE = 256
 _PRUNE_EVERY_MS = 60_000
@@ -39,10 +41,22 @@ class InMemoryEventBus(EventBus):
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Keep the events; see the port."""
+        self._publish(events, _ages(events))
+
+    def joined(self, state: StateStore) -> Joined | None:
+        """A store in memory too is written in the same step of the event loop."""
+        if not isinstance(state, InMemoryStateStore):
+            return None
+
+        async def keep(writes: Sequence[Write], events: Sequence[Event]) -> None:
+            ages = _ages(events)
+            await state.commit(writes)  # does not suspend
+            self._publish(events, ages)
+
+        return keep
+
+    def _publish(self, events: Sequence[Event], ages: Sequence[int]) -> None:
         now = self._clock()
-        ages = [stream_of(event.subject).max_age_s for event in events]
-        for event in events:
-            encode(event)  # what a durable bus could not keep must not pass here either
         if now >= self._prune_at:
             self._prune(now)
         before = self._head
@@ -113,6 +127,13 @@ class InMemoryEventBus(EventBus):
         if len(kept) != len(self._log):
             self._log = kept
             self._ids = {entry.event.event_id for entry in kept}
+
+
+def _ages(events: Sequence[Event]) -> list[int]:
+    """How long each event is kept, in seconds; raises where one could not be."""
+    for event in events:
+        encode(event)  # what a durable bus could not keep must not pass here either
+    return [stream_of(event.subject).max_age_s for event in events]
 
 
 def _nothing(_: Durable) -> None:

@@ -60,8 +60,10 @@ class Log:
         self._sizes: list[int] = []
         self._bytes = 0
 
-    def append(self, events: Sequence[Event]) -> asyncio.Future[Published]:
-        """Keep events whose id is new; all or none.
+    def append(
+        self, events: Sequence[Event], first: Callable[[sqlite3.Cursor], object] = lambda _: None
+    ) -> asyncio.Future[Published]:
+        """Keep events whose id is new, and what `first` writes; all or none.
 
         Raises:
             KeyError: a subject that no stream holds.
@@ -70,6 +72,7 @@ class Log:
         rows = [self._row(event, now) for event in events]
 
         def insert(cursor: sqlite3.Cursor) -> Published:
+            first(cursor)
             kept = []
             for row, event in zip(rows, events, strict=True):
                 if cursor.execute(_INSERT, row).rowcount:

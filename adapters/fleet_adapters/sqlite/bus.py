@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 from fleet_adapters.delivery import wants
 from fleet_adapters.sqlite._file import File
+from fleet_adapters.sqlite.state import SqliteStateStore, written
 from fleet_core.domain.events import Event
-from fleet_core.ports.event_bus import Delivery, EventBus, Stored, Subscription
+from fleet_core.ports.event_bus import Delivery, EventBus, Joined, Stored, Subscription
+from fleet_core.ports.state_store import StateStore, Write
 
 
 class SqliteEventBus(EventBus):
@@ -19,6 +21,7 @@ class SqliteEventBus(EventBus):
     """
 
     def __init__(self, file: File) -> None:
+        self._file = file
         self._log = file.log
         self._durables = file.durables
 
@@ -62,3 +65,15 @@ class SqliteEventBus(EventBus):
     async def forget(self, durable: str) -> None:
         """Drop a durable; whoever is subscribed to it sees its deliveries end."""
         await self._durables.forget(durable)
+
+    def joined(self, state: StateStore) -> Joined | None:
+        """One transaction for both, where the documents are in this file too."""
+        if not isinstance(state, SqliteStateStore) or state.file is not self._file:
+            return None
+        clock = state.clock
+
+        async def keep(writes: Sequence[Write], events: Sequence[Event]) -> None:
+            now = clock()
+            await self._log.append(events, lambda cursor: written(cursor, writes, now))
+
+        return keep

@@ -41,12 +41,13 @@ class SqliteStateStore(StateStore):
     """Several processes of one host may share the documents."""
 
     def __init__(self, file: File, clock: Clock) -> None:
+        self.file = file
         self._writer = file.writer
-        self._clock = clock
+        self.clock = clock
 
     async def get(self, keys: Sequence[str]) -> Sequence[Document | None]:
         """The documents of those keys, in that order, from one snapshot."""
-        now = self._clock()
+        now = self.clock()
 
         def query(cursor: sqlite3.Cursor) -> list[Document | None]:
             found: list[Document | None] = []
@@ -63,17 +64,20 @@ class SqliteStateStore(StateStore):
 
     async def commit(self, writes: Sequence[Write]) -> Sequence[int]:
         """All the writes or none; see the port."""
-        now = self._clock()
-        return await self._writer.submit(
-            lambda cursor: [_write(cursor, write, now) for write in writes]
-        )
+        now = self.clock()
+        return await self._writer.submit(lambda cursor: written(cursor, writes, now))
 
     async def scan(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[Document]:
         """Documents of a prefix above `after`, in key order."""
         low = to_bytes(prefix)
-        bounds = (low, to_bytes(after), low + _ABOVE_ALL, self._clock(), limit)
+        bounds = (low, to_bytes(after), low + _ABOVE_ALL, self.clock(), limit)
         rows = await self._writer.read(lambda cursor: cursor.execute(_SCAN, bounds).fetchall())
         return [Document(to_text(key), version, value) for key, version, value in rows]
+
+
+def written(cursor: sqlite3.Cursor, writes: Sequence[Write], now: int) -> list[int]:
+    """The versions after the writes; the writer undoes them where one of them conflicts."""
+    return [_write(cursor, write, now) for write in writes]
 
 
 def _write(cursor: sqlite3.Cursor, write: Write, now: int) -> int:

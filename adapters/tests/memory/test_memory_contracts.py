@@ -22,7 +22,7 @@ from fleet_plugins.contracts.blob_store import (
     CorruptibleBlobStoreContract,
 )
 from fleet_plugins.contracts.context_graph import ContextGraphContract
-from fleet_plugins.contracts.event_bus import EventBusContract
+from fleet_plugins.contracts.event_bus import EventBusContract, JoinedEventBusContract
 from fleet_plugins.contracts.state_store import StateStoreContract
 from fleet_plugins.contracts.token_stream import TokenStreamContract
 
@@ -38,10 +38,15 @@ async def _opened(entry: AdapterPlugin, home: Path) -> AsyncIterator[Any]:
         yield port
 
 
-class TestInMemoryEventBus(EventBusContract):
+class TestInMemoryEventBus(EventBusContract, JoinedEventBusContract):
     @pytest.fixture
     async def bus(self, tmp_path: Path) -> AsyncIterator[EventBus]:
         async for port in _opened(plugin.bus, tmp_path):
+            yield port
+
+    @pytest.fixture
+    async def state(self, tmp_path: Path) -> AsyncIterator[StateStore]:
+        async for port in _opened(plugin.state, tmp_path):
             yield port
 
 

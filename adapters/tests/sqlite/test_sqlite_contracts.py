@@ -23,17 +23,26 @@ from fleet_plugins.contracts.context_graph import (
     ContextGraphContract,
     DurableContextGraphContract,
 )
-from fleet_plugins.contracts.event_bus import DurableEventBusContract, EventBusContract
+from fleet_plugins.contracts.event_bus import (
+    DurableEventBusContract,
+    EventBusContract,
+    JoinedEventBusContract,
+)
 from fleet_plugins.contracts.state_store import DurableStateStoreContract, StateStoreContract
 
 Reopen = Callable[[], Awaitable[Any]]
 
 
-class TestSqliteEventBus(EventBusContract, DurableEventBusContract):
+class TestSqliteEventBus(EventBusContract, DurableEventBusContract, JoinedEventBusContract):
     @pytest.fixture
     async def bus(self, opener: Any) -> EventBus:
         bus: EventBus = await opener.open("bus")
         return bus
+
+    @pytest.fixture
+    async def state(self, opener: Any) -> StateStore:
+        state: StateStore = await opener.open("state")
+        return state
 
     @pytest.fixture
     def reopen(self, opener: Any) -> Reopen:

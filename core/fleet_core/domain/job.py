@@ -103,8 +103,14 @@ class AgentJob:
 def job_id(deliberation_id: str, key: JobKey, work: ModelCall | CheckRequest) -> str:
     """hash(deliberation, round, step, agent, sample, request); the request without its price.
 
-    Texts enter by their hashes: the agents of a council share most of their prompts.
+    Texts enter by their hashes: the agents of a council share most of their prompts. The first 8
+    of the 32 digits are the deliberation's, so that in a store ordered by key (an index of claims,
+    of the journal, of event ids) a deliberation's jobs lie side by side, and not anywhere.
     """
+    return deliberation_id[:8] + _hash_of_job(deliberation_id, key, work)[8:]
+
+
+def _hash_of_job(deliberation_id: str, key: JobKey, work: ModelCall | CheckRequest) -> str:
     place = (key.round, key.step, key.agent, key.sample)
     if isinstance(work, CheckRequest):
         proposal = text_hash(work.proposal)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from fleet_core.domain.events import Event
+from fleet_core.ports.state_store import StateStore, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Stored:
     event: Event
 
 
+Joined = Callable[[Sequence[Write], Sequence[Event]], Awaitable[None]]
+"""Commits documents and publishes events in one transaction; raises what either of them would."""
+
+
 class EventBus(Protocol):
     """Publish, durable subscribe, replay. Delivery is at least once; no order is promised."""
 
@@ -98,3 +103,11 @@ class EventBus(Protocol):
     @abstractmethod
     async def forget(self, durable: str) -> None:
         """Drop a durable and its place in the log; unknown names are fine."""
+
+    def joined(self, state: StateStore) -> Joined | None:  # noqa: ARG002 -- most buses keep no store
+        """Keeps documents of that store and events together, all or none.
+
+        None where the bus cannot: then documents are committed first, and the events published
+        after, however often a crash in between makes that necessary.
+        """
+        return None

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from fleet_core.domain.events import Event
 from fleet_core.errors import Unavailable
-from fleet_core.ports.event_bus import Delivery, EventBus, Stored, Subscription
+from fleet_core.ports.event_bus import Delivery, EventBus, Joined, Stored, Subscription
 from fleet_core.ports.state_store import Document, StateStore, Write
 
 T = TypeVar("T")
@@ -69,21 +69,21 @@ class FaultyState(StateStore):
     """A state store as one process sees it."""
 
     def __init__(self, inner: StateStore, fault: Fault) -> None:
-        self._inner = inner
+        self.inner = inner
         self._fault = fault
 
     async def get(self, keys: Sequence[str]) -> Sequence[Document | None]:
         """See the port."""
-        return await self._fault.through("state.get", lambda: self._inner.get(keys))
+        return await self._fault.through("state.get", lambda: self.inner.get(keys))
 
     async def commit(self, writes: Sequence[Write]) -> Sequence[int]:
         """See the port."""
-        return await self._fault.through("state.commit", lambda: self._inner.commit(writes))
+        return await self._fault.through("state.commit", lambda: self.inner.commit(writes))
 
     async def scan(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[Document]:
         """See the port; not counted, since sweeps scan all the time."""
         await self._fault.alive()
-        return await self._inner.scan(prefix, after=after, limit=limit)
+        return await self.inner.scan(prefix, after=after, limit=limit)
 
 
 class _FaultyDelivery(Delivery):
@@ -106,11 +106,19 @@ class _FaultyDelivery(Delivery):
 
 
 class FaultyBus(EventBus):
-    """A bus as one process sees it."""
+    """A bus as one process sees it.
 
-    def __init__(self, inner: EventBus, fault: Fault) -> None:
+    Args:
+        inner: the bus itself.
+        fault: what goes wrong.
+        joins: whether the process may use the inner bus's way to keep documents and events in one
+            transaction.
+    """
+
+    def __init__(self, inner: EventBus, fault: Fault, *, joins: bool = False) -> None:
         self._inner = inner
         self._fault = fault
+        self._joins = joins
 
     async def publish(self, events: Sequence[Event]) -> None:
         """See the port."""
@@ -137,6 +145,19 @@ class FaultyBus(EventBus):
     async def forget(self, durable: str) -> None:
         """See the port."""
         await self._inner.forget(durable)
+
+    def joined(self, state: StateStore) -> Joined | None:
+        """See the port; one operation, which happens whole or not at all."""
+        if not self._joins or not isinstance(state, FaultyState):
+            return None
+        inner = self._inner.joined(state.inner)
+        if inner is None:
+            return None
+
+        async def keep(writes: Sequence[Write], events: Sequence[Event]) -> None:
+            await self._fault.through("bus.joined", lambda: inner(writes, events))
+
+        return keep
 
 
 async def _nothing() -> None:

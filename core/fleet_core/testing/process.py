@@ -161,6 +161,7 @@ class World:
 
     Attributes:
         runs: how often each job was begun.
+        joins: whether processes keep documents and events in one transaction.
     """
 
     stores: Stores
@@ -172,6 +173,7 @@ class World:
     runs: Counter[str] = field(default_factory=Counter)
     deliberate: DeliberateSettings = field(default_factory=DeliberateSettings)
     claim_ttl_ms: int = 3_000
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +192,8 @@ async def process(world: World, name: str, fault: Fault | None = None) -> AsyncI
     """A process over the world's stores, which fails as `fault` says, until it is left."""
     fault = fault or Fault()
     ours = world.stores
-    stores = Stores(
-        FaultyBus(ours.bus, fault), FaultyState(ours.state, fault), ours.blobs, ours.clock
-    )
+    bus = FaultyBus(ours.bus, fault, joins=world.joins)
+    stores = Stores(bus, FaultyState(ours.state, fault), ours.blobs, ours.clock)
     runner = CountingRunner(world.model, fault, ours.clock, world.runs)
     execute = Execute(runner, stores, Silence(), ExecuteSettings(name, world.claim_ttl_ms))
     hydrate = Hydrate(world.graph, world.model, stores)

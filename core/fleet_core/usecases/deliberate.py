@@ -17,6 +17,7 @@ from fleet_core.domain.codec import from_data
 from fleet_core.domain.commands import CancelJobs, Command, GetPack, SubmitJobs
 from fleet_core.domain.deliberation import FINAL, Deliberation, deliberation_id
 from fleet_core.domain.events import MAX_INLINE_BYTES, RESULTS, Event
+from fleet_core.domain.evolve import evolve
 from fleet_core.domain.inputs import (
     Cancel,
     Due,
@@ -262,16 +263,30 @@ class Deliberate:
         wanted = saved.next_due(state, self._clock(), self._settings.again_ms)
         armed = before.due_ms if before is not None else 0
         unpublished = before.unpublished if before is not None else ()
+        events = (*unpublished, *saved.events_of(commands))
         after = Saved(
             state,
             (before.version if before is not None else 0) + 1,
-            (*unpublished, *saved.events_of(commands)),
+            events,
             min(wanted, armed) if armed else wanted,
             before.fragments if before is not None else saved.Fragments(self._stores.dump),
         )
-        await self._state.commit(saved.writes(before, after, commands))
+        if self._stores.joined is None:
+            await self._state.commit(saved.writes(before, after, commands))
+        else:
+            after = evolve(after, unpublished=(), due_ms=_due_left(after, commands))
+            writes = saved.writes(before, after, commands)
+            await self._stores.joined(writes, await self._travelling(events, after.fragments))
         self._open[state.deliberation_id] = after
         return after
+
+    async def _travelling(
+        self, events: Sequence[Event], fragments: saved.Fragments
+    ) -> Sequence[Event]:
+        """The events as they are published, once the state that calls for them was dumped."""
+        if fragments.size <= MAX_INLINE_BYTES // 2:
+            return events
+        return [await travelling(event, self._stores.blobs) for event in events]
 
     async def _carry_out(self, after: Saved, commands: Sequence[Command]) -> None:
         """Do what a saved state calls for; again after a failure, since each is idempotent."""
@@ -281,10 +296,7 @@ class Deliberate:
             if isinstance(command, SubmitJobs):
                 await self._executor.submit(command.jobs)
         if after.unpublished:
-            events: Sequence[Event] = after.unpublished
-            if after.fragments.size > MAX_INLINE_BYTES // 2:
-                events = [await travelling(event, self._stores.blobs) for event in events]
-            await self._bus.publish(events)
+            await self._bus.publish(await self._travelling(after.unpublished, after.fragments))
             self._open[identity] = replace(after, unpublished=())
         for command in commands:
             if isinstance(command, CancelJobs):
@@ -293,7 +305,8 @@ class Deliberate:
                 self._fetch_pack(state)
         if state.phase in FINAL:
             self._open.pop(identity, None)
-            await self._state.commit([Delete(keys.due(after.due_ms, identity))])
+            if after.due_ms:
+                await self._state.commit([Delete(keys.due(after.due_ms, identity))])
 
     def _fetch_pack(self, state: Deliberation) -> None:
         if self._tasks is not None and state.deliberation_id not in self._packing:
@@ -438,3 +451,9 @@ class Deliberate:
             self._open.pop(identity, None)
         else:
             self._open[identity] = after
+
+
+def _due_left(after: Saved, commands: Sequence[Command]) -> int:
+    """Where the open deadline stays: nowhere once nothing is left to be done but the save."""
+    ended = after.state.phase in FINAL and not any(isinstance(c, CancelJobs) for c in commands)
+    return 0 if ended else after.due_ms

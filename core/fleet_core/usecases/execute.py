@@ -74,6 +74,7 @@ class Execute(Executor):
         self, runner: Runner, stores: Stores, tokens: TokenStream, settings: ExecuteSettings
     ) -> None:
         self._runner = runner
+        self._stores = stores
         self._state = stores.state
         self._bus = stores.bus
         self._blobs = stores.blobs
@@ -289,22 +290,27 @@ class Execute(Executor):
         """Journal, then publish; a result that somebody else journaled first stands instead."""
         job = held.job
         data = to_data(result)
+        event = await self._until(job, lambda: self._event(result, data))
         writes: list[Write] = [
             Put(keys.journal(job.job_id), self._dump(data), expect=0),
             Delete(keys.claim(job.job_id)),
         ]
         try:
-            await self._until(job, lambda: self._state.commit(writes))
+            await self._until(job, lambda: self._stores.keep(writes, [event]))
         except Conflict:
-            key = keys.journal(job.job_id)
-            (document,) = await self._until(job, lambda: self._state.get([key]))
-            if document is None:
-                raise
-            result = load_object(AgentResult, document)
-            data = to_data(result)
+            result = await self._journaled_first(job)
             await self._release([job])  # renewed, maybe, since a commit whose answer was lost
         held.claimed = False
-        event = await self._event(result, data)
+        return result
+
+    async def _journaled_first(self, job: AgentJob) -> AgentResult:
+        """The result that stands in the journal; published, perhaps for the first time."""
+        key = keys.journal(job.job_id)
+        (document,) = await self._until(job, lambda: self._state.get([key]))
+        if document is None:
+            raise Conflict(f"job {job.job_id} was claimed and given up again", key=key)
+        result = load_object(AgentResult, document)
+        event = await self._until(job, lambda: self._event(result, to_data(result)))
         await self._until(job, lambda: self._bus.publish([event]))
         return result
 

@@ -152,7 +152,8 @@ def writes(before: Saved | None, after: Saved, commands: Sequence[Command]) -> l
             out.append(Put(keys.jobs(state.deliberation_id, command.step), jobs))
     armed = before.due_ms if before is not None else 0
     if after.due_ms != armed:
-        out.append(Put(keys.due(after.due_ms, state.deliberation_id), b""))
+        if after.due_ms:
+            out.append(Put(keys.due(after.due_ms, state.deliberation_id), b""))
         if armed:
             out.append(Delete(keys.due(armed, state.deliberation_id)))
     return out

@@ -45,11 +45,12 @@ PATIENCE_S = 50
 """Virtual seconds a plan may take. Jobs are submitted again after 60: nothing may count on that."""
 
 
-def world(clock: Callable[[], int]) -> World:
+def world(clock: Callable[[], int], *, joins: bool = False) -> World:
     stores = Stores(InMemoryEventBus(clock), InMemoryStateStore(clock), InMemoryBlobStore(), clock)
     councils = {role: seats(role, 2) for role in ("DEV", "QA")}
     protocol = ProtocolSpec(rounds=1, judge=judge())
-    return World(stores, InMemoryContextGraph(), councils, protocol, model=HashModel(delay_ms=50))
+    model = HashModel(delay_ms=50)
+    return World(stores, InMemoryContextGraph(), councils, protocol, model=model, joins=joins)
 
 
 async def run_of(there: World) -> PlanRun | None:
@@ -79,8 +80,10 @@ async def approve(plans: object) -> None:
             return
 
 
-async def undisturbed(clock: Callable[[], int]) -> tuple[World, PlanRun, Fault]:
-    there, fault = world(clock), Fault()
+async def undisturbed(
+    clock: Callable[[], int], *, joins: bool = False
+) -> tuple[World, PlanRun, Fault]:
+    there, fault = world(clock, joins=joins), Fault()
     async with process(there, "only", fault) as only:
         await only.plans.approve(PLAN)
         run = await settled(there)
@@ -159,12 +162,15 @@ async def test_it_runs_undisturbed(clock: Callable[[], int]) -> None:
     assert first.decision.text in second.pack.text
 
 
+@pytest.mark.parametrize("joins", [False, True], ids=["apart", "joined"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("part", range(4))
-async def test_a_crash_at_any_operation(clock: Callable[[], int], after: bool, part: int) -> None:
-    like = await undisturbed(clock)
+async def test_a_crash_at_any_operation(
+    clock: Callable[[], int], after: bool, part: int, joins: bool
+) -> None:
+    like = await undisturbed(clock, joins=joins)
     for at in range(1 + part, len(like[2].seen) + 1, 4):
-        there, fault = world(clock), Fault(at, crash=True, after=after)
+        there, fault = world(clock, joins=joins), Fault(at, crash=True, after=after)
         runs = await crashed(there, fault)
         async with process(there, "second") as second:
             await second.plans.approve(PLAN)
@@ -175,14 +181,15 @@ async def test_a_crash_at_any_operation(clock: Callable[[], int], after: bool, p
         assert sum(there.runs.values()) <= sum(like[0].runs.values()) + 4, where
 
 
+@pytest.mark.parametrize("joins", [False, True], ids=["apart", "joined"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("part", range(2))
 async def test_a_moment_of_unavailability_at_any_operation(
-    clock: Callable[[], int], after: bool, part: int
+    clock: Callable[[], int], after: bool, part: int, joins: bool
 ) -> None:
-    like = await undisturbed(clock)
+    like = await undisturbed(clock, joins=joins)
     for at in range(1 + part, len(like[2].seen) + 1, 2):
-        there, fault = world(clock), Fault(at, after=after)
+        there, fault = world(clock, joins=joins), Fault(at, after=after)
         async with process(there, "only", fault) as only:
             await approve(only.plans)
             run = await settled(there)
@@ -193,12 +200,15 @@ async def test_a_moment_of_unavailability_at_any_operation(
         assert set(runs.values()) == {1}, f"operation {at}, {fault.seen[at - 1]}"
 
 
+@pytest.mark.parametrize("joins", [False, True], ids=["apart", "joined"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.3])
-async def test_a_flaky_world(clock: Callable[[], int], share: float, after: bool) -> None:
+async def test_a_flaky_world(
+    clock: Callable[[], int], share: float, after: bool, joins: bool
+) -> None:
     """That share of all operations fails, before or after it had its effect."""
-    like = await undisturbed(clock)
-    there, luck = world(clock), random.Random(7)
+    like = await undisturbed(clock, joins=joins)
+    there, luck = world(clock, joins=joins), random.Random(7)
     fault = Fault(after=after, also=frozenset(n for n in range(20_000) if luck.random() < share))
     async with process(there, "only", fault) as only:
         await approve(only.plans)

@@ -3,7 +3,9 @@
 Subclass `EventBusContract` in your adapter's tests and give it a fixture `bus`: an open bus, which
 may be shared with other tests and may hold other events. Where the log outlives the bus, subclass
 `DurableEventBusContract` too and give it a fixture `reopen`: an async function that closes the
-current bus, opens another on the same log, and returns it.
+current bus, opens another on the same log, and returns it. Where the bus can keep documents of a
+store in its own transactions (`EventBus.joined`), subclass `JoinedEventBusContract` too and give it
+a fixture `state`: that store.
 
     class TestMyBus(EventBusContract):
         @pytest.fixture
@@ -22,7 +24,9 @@ from contextlib import aclosing
 import pytest
 
 from fleet_core.domain.events import Event
-from fleet_core.ports.event_bus import Delivery, EventBus, Stored, Subscription
+from fleet_core.errors import Conflict
+from fleet_core.ports.event_bus import Delivery, EventBus, Joined, Stored, Subscription
+from fleet_core.ports.state_store import Put, StateStore
 
 _DEADLINE_S = 20.0
 _SHORT_MS = 150
@@ -465,3 +469,67 @@ class DurableEventBusContract:
         bus = await reopen()
         async with bus.subscribe(on.subscription()) as deliveries:
             assert await _take_acked(deliveries, 1) == [1]
+
+
+class JoinedEventBusContract:
+    """What a bus must do that keeps documents and events in one transaction."""
+
+    @pytest.fixture
+    def on(self) -> Subjects:
+        """Names of this test's own."""
+        return Subjects()
+
+    @pytest.fixture
+    def state(self) -> StateStore:
+        """The store whose documents the bus can keep."""
+        raise NotImplementedError("give your subclass a fixture `state`")
+
+    @pytest.fixture
+    def keep(self, bus: EventBus, state: StateStore) -> Joined:
+        """The bus's way."""
+        keep = bus.joined(state)
+        assert keep is not None, "the bus does not know its own store"
+        return keep
+
+    async def test_both_are_kept(
+        self, bus: EventBus, state: StateStore, keep: Joined, on: Subjects
+    ) -> None:
+        """The documents can be read, and who is subscribed gets the events."""
+        key = f"contract/{on.token}"
+        async with bus.subscribe(on.subscription()) as deliveries:
+            await keep([Put(key, b"kept", expect=0)], [on.event(1), on.event(2)])
+            assert [_number(d) for d in await _take(deliveries, 2)] == [1, 2]
+        (document,) = await state.get([key])
+        assert document is not None
+        assert (document.version, document.value) == (1, b"kept")
+
+    async def test_a_conflict_keeps_neither(
+        self, bus: EventBus, state: StateStore, keep: Joined, on: Subjects
+    ) -> None:
+        """Not the writes before the one that conflicts, and no event."""
+        first, second = f"contract/{on.token}/1", f"contract/{on.token}/2"
+        await state.commit([Put(second, b"there")])
+        with pytest.raises(Conflict) as caught:
+            await keep([Put(first, b"", expect=0), Put(second, b"", expect=0)], [on.event(1)])
+        assert caught.value.key == second
+        assert [d and d.value for d in await state.get([first, second])] == [None, b"there"]
+        assert await _replayed(bus, on.one) == []
+
+    async def test_a_known_event_is_passed_over_and_the_documents_kept(
+        self, bus: EventBus, state: StateStore, keep: Joined, on: Subjects
+    ) -> None:
+        """As `publish` does."""
+        await bus.publish([on.event(1)])
+        await keep([Put(f"contract/{on.token}", b"kept")], [on.event(1), on.event(2)])
+        assert [_number(s) for s in await _replayed(bus, on.one)] == [1, 2]
+        assert (await state.get([f"contract/{on.token}"]))[0] is not None
+
+    async def test_a_subject_without_stream_keeps_neither(
+        self, bus: EventBus, state: StateStore, keep: Joined, on: Subjects
+    ) -> None:
+        """A document whose event nobody could get would be a command that is lost."""
+        key = f"contract/{on.token}"
+        with pytest.raises(KeyError):
+            await keep([Put(key, b"")], [on.event(1), on.event(2, "nowhere.at.all")])
+        assert await state.get([key]) == [None]
+        assert await _replayed(bus, on.one) == []
