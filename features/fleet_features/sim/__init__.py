@@ -1,0 +1,1 @@
+"""The whole fleet in one thread on simulated time, against an adversary drawn from a seed."""
