@@ -1,0 +1,134 @@
+"""What is told of every RPC, on both sides: to the log, to counters, to whoever exports spans."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from fleet_adapters.grpc._surrounding import Context
+from fleet_plugins.kit import trace
+
+_log = logging.getLogger("fleet.grpc")
+
+
+@dataclass(frozen=True, slots=True)
+class RpcCall:
+    """An RPC that has ended.
+
+    Attributes:
+        side: `server` or `client`.
+        service: the full name, e.g. `fleet.executor.v1.ExecutorService`.
+        method: e.g. `GetStatus`.
+        code: the status code's name, e.g. `OK`.
+        duration_ms: from its begin to its last answer.
+        traceparent: its own span; `parent` is the span it belongs to, or empty.
+    """
+
+    side: str
+    service: str
+    method: str
+    code: str
+    duration_ms: float
+    traceparent: str
+    parent: str
+
+
+Observe = Callable[[RpcCall], None]
+"""Is told of every RPC once it has ended; must not block. What it raises is logged."""
+
+
+def unobserved(call: RpcCall) -> None:
+    """Nobody watches."""
+
+
+class RpcCounters:
+    """Counts RPCs by service, method and code; an `Observe`."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[tuple[str, str, str]] = Counter()
+        self.milliseconds: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, call: RpcCall) -> None:
+        """Count one."""
+        self.calls[call.service, call.method, call.code] += 1
+        self.milliseconds[call.service, call.method] += call.duration_ms  # type: ignore[assignment]  # a sum of floats
+
+
+@dataclass(slots=True)
+class _Ending:
+    code: str = "OK"
+
+
+@contextmanager
+def observed(side: str, path: str, parent: str, observe: Observe) -> Iterator[_Ending]:
+    """A span around one RPC; the caller notes the code it ended with.
+
+    Args:
+        side: `server` or `client`.
+        path: `/package.Service/Method`.
+        parent: the `traceparent` it belongs to.
+        observe: is told.
+    """
+    _, service, method = path.split("/", 2)
+    began = time.perf_counter()
+    ending = _Ending()
+    with trace.within(trace.child(parent)) as own:
+        try:
+            yield ending
+        finally:
+            took = (time.perf_counter() - began) * 1000
+            told = parent if trace.valid(parent) else ""
+            call = RpcCall(side, service, method, ending.code, took, own, told)
+            _log.debug("%s %s/%s: %s in %.1f ms", side, service, method, ending.code, took)
+            try:
+                observe(call)
+            except Exception:  # noqa: BLE001 -- who watches may not change the outcome
+                _log.exception("the observer of RPCs failed")
+
+
+class Telemetry:
+    """Traces, logs and counts the RPCs of a server; belongs outermost.
+
+    Args:
+        observe: is told of each.
+    """
+
+    def __init__(self, observe: Observe) -> None:
+        self._observe = observe
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Let the caller's trace go on."""
+        parent = _traceparent(context)
+        with observed("server", method, parent, self._observe) as ending:
+            try:
+                yield
+            except asyncio.CancelledError:
+                ending.code = grpc.StatusCode.CANCELLED.name
+                raise
+            except BaseException:
+                ending.code = _name_of(context.code())
+                raise
+            ending.code = _name_of(context.code())
+
+
+def _traceparent(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == trace.HEADER and isinstance(value, str) and trace.valid(value):
+            return value
+    return ""
+
+
+_NAMES: dict[object, str] = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+def _name_of(code: object) -> str:
+    """The driver gives the code of an RPC that ended by itself as a number."""
+    return code.name if isinstance(code, grpc.StatusCode) else _NAMES.get(code, "UNKNOWN")
