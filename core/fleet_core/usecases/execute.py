@@ -129,7 +129,10 @@ class Execute(Executor):
         if tasks is None:
             raise Unavailable("the executor is stopping", "submit again")
         for job in jobs:
-            if job.job_id not in self._held:
+            # While the answer about its claim was under way, the same job may have been submitted
+            # again, run under that claim, and have ended.
+            over = job.job_id in claimed and self._has_ended(job)
+            if job.job_id not in self._held and not over:
                 held = self._held[job.job_id] = _Held(job)
                 held.claimed = job.job_id in claimed
                 self._keep(held)
@@ -184,12 +187,12 @@ class Execute(Executor):
         except FleetError as error:
             _log.warning("claims run out by themselves, they were not given back: %s", error)
 
-    async def _claim(self, jobs: Sequence[AgentJob]) -> bool:
+    async def _claim(self, jobs: Sequence[AgentJob], expect: int = 0) -> bool:
         """Claim all or none; False where somebody was quicker with one of them.
 
         A job that was claimed, run and journaled since we looked is not claimed again.
         """
-        claims = [self._claim_write(job, expect=0) for job in jobs]
+        claims = [self._claim_write(job, expect) for job in jobs]
         unjournaled = [Delete(keys.journal(job.job_id), expect=0) for job in jobs]
         try:
             await self._state.commit([*claims, *unjournaled])
@@ -278,9 +281,11 @@ class Execute(Executor):
             if done is not None:
                 await self._journaled(held, done)
                 return False
-            # Ours where a commit was made and its answer lost: nobody else renews it.
-            mine = claim is not None and claim.value == owner
-            if mine or (claim is None and await self._claim([job])):
+            # Ours where a commit was made and its answer lost: nobody else renews it. It may be
+            # about to run out, so it is taken anew.
+            version = claim.version if claim is not None else 0
+            free = claim is None or claim.value == owner
+            if free and await self._claim([job], version):
                 held.claimed = True
                 return True
             await asyncio.sleep(min(_RETRY_MS, self._settings.claim_ttl_ms) / 1000)
@@ -361,6 +366,10 @@ class Execute(Executor):
             self._rest(identity)
         else:
             self._resting.pop(identity, None)
+
+    def _has_ended(self, job: AgentJob) -> bool:
+        status = self._seen.get(job.deliberation_id, {}).get(job.job_id)
+        return status is not None and status.phase == "done"
 
     def _rest(self, identity: str) -> None:
         """Where all its jobs have ended: remember the deliberation as long as there is room."""

@@ -23,7 +23,7 @@ from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.errors import InputError, StoreError, Unavailable
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.model import OnText
-from fleet_core.ports.state_store import Put
+from fleet_core.ports.state_store import Put, Write
 from fleet_core.testing.faults import Fault, FaultyBus, FaultyState
 from fleet_core.testing.jobs import HeldRunner, a_job
 from fleet_core.testing.playing import replied
@@ -96,6 +96,52 @@ async def test_the_claim_of_a_dead_executor_is_taken_over(stores: Callable[[], S
         await asyncio.sleep(2)
         assert not runner.begun
         await results(there, 1, within_s=3)
+
+
+async def test_a_claim_found_to_be_ones_own_is_made_to_last(
+    stores: Callable[[], Stores],
+) -> None:
+    """Of an answer that was lost, or of an earlier life: it may be about to run out."""
+    there, first, second = stores(), HeldRunner(), HeldRunner()
+    job = a_job()
+    first.go.clear()
+    await there.state.commit([Put(keys.claim(job.job_id), b"one", 0, ttl_ms=3_000)])
+    await asyncio.sleep(2.5)
+    async with executing(there, first, "one") as one, executing(there, second, "two") as two:
+        await one.submit([job])
+        await two.submit([job])
+        await asyncio.sleep(5)
+        assert first.begun
+        assert not second.begun
+
+
+async def test_a_claim_whose_answer_is_slow_begins_nothing_that_has_ended(
+    stores: Callable[[], Stores], clock: Clock
+) -> None:
+    """The same job was submitted twice, and the second submission was quicker."""
+    answer = asyncio.Event()
+
+    class Slow(InMemoryStateStore):
+        commits = 0
+
+        async def commit(self, writes: Sequence[Write]) -> Sequence[int]:
+            self.commits += 1
+            first = self.commits == 1
+            versions = await super().commit(writes)
+            if first:
+                await answer.wait()
+            return versions
+
+    there, runner = replace(stores(), state=Slow(clock)), HeldRunner()
+    async with executing(there, runner) as execute, asyncio.TaskGroup() as tasks:
+        tasks.create_task(execute.submit([a_job()]))
+        await asyncio.sleep(0.1)
+        await execute.submit([a_job()])
+        await results(there, 1)
+        answer.set()
+        await asyncio.sleep(5)
+        assert runner.begun.total() == 1
+        assert not await there.state.scan("claim/")
 
 
 async def test_an_executor_knows_its_own_claim_again(
