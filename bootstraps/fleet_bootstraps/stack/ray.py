@@ -1,0 +1,189 @@
+"""A Ray cluster of one node on this machine: its head, on loopback only, with a token."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from fleet_core.errors import PluginError, StoreError, Unavailable
+
+_HOST = "127.0.0.1"
+_STARTED = b"Ray runtime started"
+_OBJECTS = 100_000_000  # bytes of shared memory: jobs are small
+_LOOK_S = 0.05
+_END_S = 15.0
+_LAST_WORDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class RayHead:
+    """A head that serves.
+
+    Attributes:
+        address: `host:port`, for `runner.address`.
+        pid: of the process that started all others; its session is theirs too.
+        gcs_pid: of the process without which there is no cluster.
+    """
+
+    address: str
+    pid: int
+    gcs_pid: int
+
+
+@asynccontextmanager
+async def ray_head(
+    folder: Path,
+    token: str,
+    *,
+    port: int = 0,
+    cpus: int = 2,
+    environ: Mapping[str, str] | None = None,
+    timeout_s: float = 60.0,
+) -> AsyncIterator[RayHead]:
+    """Run a head for as long as the context is held; several can run side by side.
+
+    Ray keeps its own files under `/tmp`, where the paths of its sockets are short enough, and they
+    go with it.
+
+    Args:
+        folder: where `ray.log` is written; made if it is missing.
+        token: who has it may run anything there; see `runner.token`. At least 32 characters.
+        port: 0 takes a free one.
+        cpus: processors it offers.
+        environ: what its workers find in their environment beside ours, secrets among it.
+        timeout_s: how long it may take to start.
+
+    Raises:
+        PluginError: Ray is not installed.
+        StoreError: it does not start; with what it said last.
+        Unavailable: it did not start in time.
+    """
+    if find_spec("ray") is None:
+        raise PluginError("a Ray head needs the package ray", "install swe-ai-fleet[ray]")
+    log = _log_in(folder)
+    own = Path(tempfile.mkdtemp(prefix="fleet-ray-", dir="/tmp"))
+    try:
+        port = port or _free_port()
+        with log.open("wb") as writing:
+            process = await asyncio.create_subprocess_exec(
+                *_command(port, cpus, own),
+                stdin=DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                cwd=own,  # Ray puts the current folder before the modules of its workers
+                env={**os.environ, **(environ or {}), **_environment(token)},
+                start_new_session=True,  # a Ctrl-C is ours to handle; and by it all are found
+            )
+        try:
+            await _started(process, log, timeout_s)
+            gcs = next((p for p, said in session_of(process.pid) if "gcs_server" in said), 0)
+            yield RayHead(f"{_HOST}:{port}", process.pid, gcs)
+        finally:
+            await _end(process)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def session_of(pid: int) -> list[tuple[int, str]]:
+    """The living processes of the session that a process began, each with its command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        with suppress(OSError):
+            # After the name in parentheses: state, parent, group, session.
+            state, _parent, _group, session = (
+                (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            )
+            if int(session) == pid and state != "Z":
+                said = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append((int(entry.name), said.decode("utf-8", "replace")))
+    return found
+
+
+def _command(port: int, cpus: int, own: Path) -> list[str]:
+    return [
+        sys.executable,
+        *("-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        f"--node-ip-address={_HOST}",
+        f"--port={port}",
+        f"--num-cpus={cpus}",
+        "--include-dashboard=false",
+        f"--ray-client-server-port={_free_port()}",  # it cannot be done without
+        "--min-worker-port=0",  # free ones, so that clusters do not meet
+        "--max-worker-port=0",
+        f"--object-store-memory={_OBJECTS}",
+        "--disable-usage-stats",
+        f"--temp-dir={own}",
+    ]
+
+
+def _environment(token: str) -> dict[str, str]:
+    return {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else it listens on every address
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+    }
+
+
+async def _started(process: Process, log: Path, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            while _STARTED not in _said(log):
+                if process.returncode is not None:
+                    last = " ".join(_said(log)[-_LAST_WORDS:].decode("utf-8", "replace").split())
+                    raise StoreError(
+                        f"the Ray head ended with exit code {process.returncode}: {last}",
+                        f"look at {log}",
+                    )
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        raise Unavailable(
+            f"the Ray head has not started after {timeout_s:g} s", f"look at {log}"
+        ) from None
+
+
+async def _end(process: Process) -> None:
+    """Ask it to end its own, then end what is left of its session; never another cluster's."""
+    try:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+        async with asyncio.timeout(_END_S):
+            await process.wait()
+            while session_of(process.pid):  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        pass  # what is left is ended below
+    finally:
+        for pid, _ in session_of(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _log_in(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "ray.log"
+
+
+def _said(log: Path) -> bytes:
+    return log.read_bytes()
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind((_HOST, 0))
+        return int(taken.getsockname()[1])
