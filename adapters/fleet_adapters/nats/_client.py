@@ -1,0 +1,37 @@
+"""The driver's client, made to hold out: the only place that touches its insides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nats.aio.client import Client
+from nats.errors import AuthorizationError, Error
+
+_KEPT = ("permissions violation", "stale connection")
+
+
+class HoldingClient(Client):
+    """A client that never gives up a connection that was once made, and never speaks in the clear.
+
+    The driver closes for good on most errors that a server sends (a login that was withdrawn, a
+    slow consumer, a limit). Here such an error costs the connection, and the next one is tried.
+    Where TLS is asked for, the driver goes on without it if a server does not insist: here nothing
+    is sent to such a server.
+    """
+
+    tls_only = False
+
+    async def _process_err(self, err_msg: str) -> None:
+        if any(kept in err_msg for kept in _KEPT):
+            await super()._process_err(err_msg)
+            return
+        spoken = err_msg.strip("'")
+        refused = "authorization violation" in spoken
+        error = AuthorizationError() if refused else Error(f"nats: {spoken}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if self.tls_only and initial_connection and not info.get("tls_required"):
+            raise Error("nats: the server does not insist on TLS, the settings do")
+        await super()._process_info(info, initial_connection)

@@ -1,0 +1,332 @@
+"""One connection to NATS: requests that outlast a reconnection, and errors that say what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.msg import Msg
+from nats.errors import Error as DriverError
+
+from fleet_adapters.nats._auth import options, wants_tls
+from fleet_adapters.nats._client import HoldingClient
+from fleet_adapters.nats._errors import Refused, forbidden, login_refused, translate
+from fleet_adapters.nats.settings import NatsSettings
+from fleet_core.errors import FleetError, StoreError, Unavailable
+from fleet_plugins.api import FactoryContext
+
+_RECONNECT_S = 0.1
+_PATIENCE_S = 0.05  # between requests that nobody was there to answer
+_PENDING_BYTES = 8 * 1024 * 1024
+_FLUSH_S = 2
+_NOBODY = "503"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A message that is to be answered."""
+
+    subject: str
+    payload: bytes = b""
+    headers: Mapping[str, str] | None = None
+
+
+class _Lost:
+    """In the place of an answer: the connection broke, the question may never have arrived."""
+
+
+_Answer = Msg | _Lost | FleetError
+
+
+@dataclass(slots=True)
+class _Asked:
+    number: str
+    subject: str
+    answer: asyncio.Future[_Answer]
+
+
+class Link:
+    """A connection that comes back by itself; open it with `linked`.
+
+    Attributes:
+        client: the driver's, for subscriptions and for messages that nobody answers.
+        reached: set while there is a connection.
+    """
+
+    def __init__(self, client: HoldingClient, settings: NatsSettings, log: logging.Logger) -> None:
+        self.client = client
+        self.log = log
+        self.reached = asyncio.Event()
+        self._answer_s = settings.answer_ms / 1000
+        self._named = ", ".join(settings.servers)
+        self._asked: dict[str, _Asked] = {}
+        self._numbers = itertools.count(1)
+        self._inbox = ""
+        self._forbidden = ""  # what the server said last
+        self._returns: list[Callable[[], None]] = []
+        self._said = ""
+
+    async def start(self) -> None:
+        """Begin to listen for answers."""
+        self._inbox = self.client.new_inbox()
+        await self.client.subscribe(f"{self._inbox}.*", cb=self._answered)
+        self.reached.set()
+
+    def on_return(self, act: Callable[[], None]) -> Callable[[], None]:
+        """Call `act` after every reconnection; the returned function ends that."""
+        self._returns.append(act)
+        return lambda: self._returns.remove(act)
+
+    async def api(self, call: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer of the JetStream API, asked again while it is away.
+
+        Raises:
+            Refused: the API answers with an error.
+            Unavailable: no answer in time.
+            StoreError: this user may not ask that.
+        """
+        question = Question(f"$JS.API.{call}", json.dumps(body).encode() if body else b"")
+        (answer,) = await self.ask([question])
+        said = json.loads(answer.data)
+        if "error" in said:
+            raise Refused(said["error"], call)
+        return dict(said)
+
+    async def ask(self, questions: Sequence[Question], within_s: float = 0.0) -> list[Msg]:
+        """The answers, in the order of the questions, which are sent together.
+
+        Questions that a broken connection swallowed, or that nobody was there to answer, are asked
+        again: what is asked must be idempotent.
+
+        Raises:
+            Unavailable: not all were answered in time; what was asked may have been done.
+            StoreError: the server forbids a question.
+        """
+        answers: list[Msg | None] = [None] * len(questions)
+        limit_s = within_s or self._answer_s
+        why = "no connection"
+        try:
+            async with asyncio.timeout(limit_s):
+                while None in answers:
+                    await self.reached.wait()
+                    why = "no answer"
+                    missing = [i for i, answer in enumerate(answers) if answer is None]
+                    asked = await self._post([questions[i] for i in missing])
+                    nobody = False
+                    try:
+                        for i, one in zip(missing, asked, strict=True):
+                            answer = await one.answer
+                            if isinstance(answer, FleetError):
+                                raise answer
+                            if isinstance(answer, _Lost):
+                                continue
+                            if _away(answer):
+                                nobody, why = True, f"nothing serves {one.subject}"
+                                continue
+                            answers[i] = answer
+                    finally:
+                        self._drop(asked)
+                    if nobody:
+                        await asyncio.sleep(_PATIENCE_S)
+        except TimeoutError:
+            said = f"; the server said: {self._forbidden}" if self._forbidden else ""
+            raise Unavailable(
+                f"NATS at {self._named}: {why} in {limit_s:g} s{said}",
+                "see that the server runs with JetStream, and what it logs",
+            ) from None
+        return [answer for answer in answers if answer is not None]
+
+    async def tell(self, subject: str, payload: bytes = b"") -> None:
+        """Send what nobody answers; kept, within limits, while there is no connection.
+
+        Raises:
+            Unavailable: it cannot be kept.
+        """
+        with translate(subject):
+            await self.client.publish(subject, payload)
+        _still_wanted()
+
+    async def flush(self) -> None:
+        """Return once the server has seen all that was sent, or does not answer."""
+        if self.client.is_connected:
+            with suppress(DriverError):
+                await self.client.flush(_FLUSH_S)
+
+    async def _post(self, questions: Sequence[Question]) -> list[_Asked]:
+        loop = asyncio.get_running_loop()
+        asked = []
+        for question in questions:
+            number = str(next(self._numbers))
+            one = self._asked[number] = _Asked(number, question.subject, loop.create_future())
+            asked.append(one)
+            try:
+                with translate(question.subject):
+                    await self.client.publish(
+                        question.subject,
+                        question.payload,
+                        f"{self._inbox}.{number}",
+                        dict(question.headers) if question.headers else None,
+                    )
+            except BaseException:
+                self._drop(asked)
+                raise
+        _still_wanted()
+        return asked
+
+    def _drop(self, asked: Sequence[_Asked]) -> None:
+        for one in asked:
+            del self._asked[one.number]
+
+    async def _answered(self, msg: Msg) -> None:
+        one = self._asked.get(msg.subject.rpartition(".")[2])
+        if one is not None and not one.answer.done():
+            one.answer.set_result(msg)
+
+    async def disconnected(self) -> None:
+        """The driver's callback."""
+        self.reached.clear()
+        for one in list(self._asked.values()):
+            if not one.answer.done():
+                one.answer.set_result(_Lost())
+
+    async def reconnected(self) -> None:
+        """The driver's callback."""
+        self.log.info("connected to NATS again")
+        self._said = ""
+        self.reached.set()
+        for act in list(self._returns):
+            act()
+
+    async def failed(self, error: Exception) -> None:
+        """The driver's callback for what it tells nobody else."""
+        said = str(error) or type(error).__name__
+        if said != self._said:  # a server that is away is reported once, not ten times a second
+            self._said = said
+            self.log.warning("NATS at %s: %s", self._named, said)
+        violation = forbidden(error)
+        if violation is None:
+            return
+        self._forbidden = said.removeprefix("nats: ")
+        for one in list(self._asked.values()):
+            if one.subject.lower() == violation[1] and not one.answer.done():
+                one.answer.set_result(
+                    StoreError(
+                        f"this user may not publish to {one.subject}",
+                        "give the user that right in the server's configuration",
+                    )
+                )
+
+
+@asynccontextmanager
+async def linked(settings: NatsSettings, ctx: FactoryContext, name: str) -> AsyncIterator[Link]:
+    """A connection for as long as this is held; what was sent is flushed in the end.
+
+    Raises:
+        ProfileError: a setting is wrong, or a secret is missing.
+        StoreError: the server refuses us, or we it.
+        Unavailable: no server answers in `connect_ms`.
+    """
+    client = HoldingClient()
+    client.tls_only = wants_tls(settings)
+    link = Link(client, settings, ctx.log)
+    arguments = options(settings, ctx.secret, ctx.home)
+    await _connect(client, link, settings, {**arguments, "name": f"fleet {ctx.process} {name}"})
+    try:
+        with translate("a subscription"):
+            await link.start()
+        yield link
+    finally:
+        await link.flush()
+        with suppress(DriverError):
+            await client.close()
+
+
+async def _connect(
+    client: HoldingClient, link: Link, settings: NatsSettings, arguments: dict[str, Any]
+) -> None:
+    refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+    last: list[Exception] = []
+
+    async def failed(error: Exception) -> None:
+        last[:] = [error]
+        if not refused.done() and (_for_good(error)):
+            refused.set_result(error)
+        if link.reached.is_set() or refused.done():
+            await link.failed(error)
+
+    connecting = asyncio.create_task(
+        client.connect(
+            **arguments,
+            error_cb=failed,
+            disconnected_cb=link.disconnected,
+            reconnected_cb=link.reconnected,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # slept, a fraction is fine
+            connect_timeout=max(1, settings.connect_ms // 1000),
+            pending_size=_PENDING_BYTES,
+            inbox_prefix=settings.inbox_prefix,
+        )
+    )
+    try:
+        await asyncio.wait(
+            _both(connecting, refused),
+            timeout=settings.connect_ms / 1000,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if connecting.done():
+            connecting.result()
+            return
+    except (DriverError, OSError) as error:
+        last[:] = [error]
+    finally:
+        if not connecting.done():
+            connecting.cancel()
+            await asyncio.wait([connecting])
+    await client.close()
+    raise _no_connection(settings, last[0] if last else TimeoutError("no answer"))
+
+
+def _both(*waited: asyncio.Future[Any]) -> list[asyncio.Future[Any]]:
+    return list(waited)
+
+
+def _for_good(error: Exception) -> bool:
+    return login_refused(error) or isinstance(error, ssl.SSLError) or "TLS" in str(error)
+
+
+def _no_connection(settings: NatsSettings, error: Exception) -> FleetError:
+    named = ", ".join(settings.servers)
+    said = (str(error) or type(error).__name__).removeprefix("nats: ").strip("'")
+    if login_refused(error):
+        return StoreError(
+            f"NATS at {named} refuses this login: {said}",
+            "check user and password_secret, nkey_secret or creds_file",
+        )
+    if _for_good(error):
+        return StoreError(
+            f"no TLS with NATS at {named}: {said}", "check ca_file, cert_file, key_file"
+        )
+    return Unavailable(
+        f"NATS at {named} does not answer: {said}", "start it, or set `servers` to where it runs"
+    )
+
+
+def _away(msg: Msg) -> bool:
+    """Whether nobody was there to answer, or JetStream is not ready to."""
+    if not msg.data:
+        return (msg.headers or {}).get("Status") == _NOBODY
+    return b'"code":503' in msg.data and json.loads(msg.data).get("error", {}).get("code") == 503
+
+
+def _still_wanted() -> None:
+    """The driver swallows a cancellation while its buffer is full; a task must not miss one."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

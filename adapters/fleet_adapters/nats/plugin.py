@@ -1,0 +1,30 @@
+"""The `nats` adapters: JetStream streams shared by the processes of many hosts."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from fleet_adapters.nats.settings import NatsSettings
+from fleet_core.ports.event_bus import EventBus
+from fleet_plugins.api import Adapter, AdapterPlugin, Capability, FactoryContext, PortName
+
+_SHARED = frozenset({Capability.SHARED_PROCESS, Capability.SHARED_HOST, Capability.SHARED_NETWORK})
+
+
+def _bus(settings: NatsSettings, ctx: FactoryContext) -> AbstractAsyncContextManager[EventBus]:
+    from fleet_adapters.nats.bus import open_bus  # noqa: PLC0415 -- loaded when bound
+
+    return open_bus(settings, ctx)
+
+
+bus = AdapterPlugin(
+    Adapter(
+        PortName.BUS,
+        "nats",
+        NatsSettings,
+        _bus,
+        _SHARED | {Capability.DURABLE},
+        extra="nats",
+        summary="a durable event log on NATS JetStream",
+    )
+)
