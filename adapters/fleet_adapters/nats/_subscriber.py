@@ -18,7 +18,8 @@ from fleet_adapters.nats._consumers import Consumer, remember_unseen
 from fleet_adapters.nats._link import Link
 from fleet_adapters.nats._positions import position
 from fleet_adapters.nats._pull import Pull, Received
-from fleet_core.domain.events import Event, decode, matches
+from fleet_adapters.nats._reading import read
+from fleet_core.domain.events import Event, matches
 from fleet_core.errors import DecodeError, FleetError
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.event_bus import Delivery, Subscription
@@ -224,7 +225,7 @@ class Subscriber(AsyncIterator[Delivery]):
             self._tending.set()
             return None
         try:
-            event = self._read(got)
+            event = read(got, self._max_bytes)
         except DecodeError as error:
             letter = letters.unreadable(got, stream, self._terms.durable, str(error), self._clock())
             self._condemn(place, got, letter)
@@ -248,17 +249,6 @@ class Subscriber(AsyncIterator[Delivery]):
         handed.last = attempt >= most
         handed.until = begun + self._wait_s
         return handed
-
-    def _read(self, got: Received) -> Event:
-        source = f"message {got.sequence} on {got.msg.subject}"
-        if len(got.msg.data) > self._max_bytes and not got.msg.subject.startswith("dead."):
-            raise DecodeError(
-                f"has {len(got.msg.data)} bytes, more than {self._max_bytes}", source=source
-            )
-        event = decode(got.msg.data, source=source)
-        if event.subject != got.msg.subject:
-            raise DecodeError(f"says {event.subject[:200]!r}", source=source, field="type")
-        return event
 
     def _letter(self, event: Event, reason: str, attempts: int) -> Event:
         return letters.given_up(event, self._terms.durable, reason, attempts, self._clock())

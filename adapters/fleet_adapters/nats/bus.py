@@ -16,6 +16,7 @@ from fleet_adapters.nats._consumers import dropped, ensured
 from fleet_adapters.nats._errors import Refused
 from fleet_adapters.nats._link import Link, Question, linked
 from fleet_adapters.nats._positions import position, sequences
+from fleet_adapters.nats._reading import read
 from fleet_adapters.nats._replay import Reader, merged
 from fleet_adapters.nats._subjects import (
     consumer_name,
@@ -26,7 +27,7 @@ from fleet_adapters.nats._subjects import (
 from fleet_adapters.nats._subscriber import Subscriber
 from fleet_adapters.nats.settings import NatsSettings
 from fleet_adapters.nats.streams import create_missing, report
-from fleet_core.domain.events import DEAD, Event, Stream, decode, encode, matches, stream_of
+from fleet_core.domain.events import DEAD, Event, Stream, encode, matches, stream_of
 from fleet_core.errors import DecodeError, InputError, StoreError
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.event_bus import Delivery, EventBus, Stored, Subscription
@@ -129,7 +130,7 @@ class NatsEventBus(EventBus):
                 if not any(matches(pattern, got.msg.subject) for pattern in subjects):
                     continue
                 try:
-                    event = decode(got.msg.data, source=f"{reader.stream.name} {got.sequence}")
+                    event = read(got, self._settings.max_event_bytes)
                 except DecodeError as error:
                     self._log.warning("passed over in a replay: %s", error)
                     continue
