@@ -25,18 +25,14 @@ from fleet_core.usecases.stores import Stores
 from fleet_plugins.kit.json_bytes import dump
 
 
-class FleetContainer(containers.DeclarativeContainer):
-    """The orchestrating side of a process; embedded, it is the whole of it."""
+class OrchestratorContainer(containers.DeclarativeContainer):
+    """Plans and deliberations; executor and hydrator may be services elsewhere."""
 
     clock: providers.Dependency[Clock] = providers.Dependency()
     bus: providers.Dependency[EventBus] = providers.Dependency()
     tokens: providers.Dependency[TokenStream] = providers.Dependency()
     state: providers.Dependency[StateStore] = providers.Dependency()
     blobs: providers.Dependency[BlobStore] = providers.Dependency()
-    graph: providers.Dependency[ContextGraph] = providers.Dependency()
-    model = providers.Dependency(instance_of=dict)
-    check = providers.Dependency(instance_of=dict)
-    runner: providers.Dependency[Runner] = providers.Dependency()
     executor: providers.Dependency[Executor] = providers.Dependency()
     hydrator: providers.Dependency[Hydrator] = providers.Dependency()
 
@@ -50,3 +46,12 @@ class FleetContainer(containers.DeclarativeContainer):
     councils = providers.Singleton(Councils, state, configured)
     deliberate = providers.Singleton(Deliberate, stores, executor, hydrator, strategies, driving)
     plans = providers.Singleton(Plans, stores, deliberate, councils, protocol, terms)
+
+
+class FleetContainer(OrchestratorContainer):
+    """A whole fleet in one process."""
+
+    graph: providers.Dependency[ContextGraph] = providers.Dependency()
+    model = providers.Dependency(instance_of=dict)
+    check = providers.Dependency(instance_of=dict)
+    runner: providers.Dependency[Runner] = providers.Dependency()

@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dependency_injector import providers
 
-from fleet_bootstraps.container import FleetContainer
+from fleet_bootstraps.container import FleetContainer, OrchestratorContainer
 from fleet_bootstraps.councils import configured, protocol_spec
 from fleet_bootstraps.profile import Profile
 from fleet_core.domain.protocols.peer_review import PeerReview
@@ -41,8 +41,8 @@ _YOUNG = 50_000  # objects made and not freed, before the youngest are looked th
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
-    """A fleet that runs in this process."""
+class Orchestrator:
+    """Plans and deliberations that run in this process."""
 
     profile: Profile
     clock: Clock
@@ -54,6 +54,12 @@ class Fleet:
     bus: EventBus
     tokens: TokenStream
     state: StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet(Orchestrator):
+    """A fleet that runs in this process."""
+
     graph: ContextGraph
     models: Mapping[str, Model]
     checks: Mapping[str, Check]
@@ -93,23 +99,55 @@ async def running_fleet(
     profile: Profile, clock: Clock, ports: Mapping[PortName, Any]
 ) -> AsyncIterator[Fleet]:
     """The use cases over ports that are open; unfinished work goes on at once."""
-    container = built(profile, clock, ports)
-    async with container.deliberate().running(), container.plans().running():
+    container = built(profile, clock, ports, FleetContainer)
+    async with _running(container):
+        one = _orchestrator(profile, container)
         yield Fleet(
-            profile,
-            clock,
-            container.plans(),
-            container.deliberate(),
-            container.councils(),
-            container.executor(),
-            container.hydrator(),
-            container.bus(),
-            container.tokens(),
-            container.state(),
+            one.profile,
+            one.clock,
+            one.plans,
+            one.deliberate,
+            one.councils,
+            one.executor,
+            one.hydrator,
+            one.bus,
+            one.tokens,
+            one.state,
             container.graph(),
             container.model(),
             container.check(),
         )
+
+
+@asynccontextmanager
+async def running_orchestrator(
+    profile: Profile, clock: Clock, ports: Mapping[PortName, Any]
+) -> AsyncIterator[Orchestrator]:
+    """The orchestrating use cases alone, over the ports that they need."""
+    container = built(profile, clock, ports, OrchestratorContainer)
+    async with _running(container):
+        yield _orchestrator(profile, container)
+
+
+@asynccontextmanager
+async def _running(container: OrchestratorContainer) -> AsyncIterator[None]:
+    async with container.deliberate().running(), container.plans().running():
+        yield
+
+
+def _orchestrator(profile: Profile, container: OrchestratorContainer) -> Orchestrator:
+    return Orchestrator(
+        profile,
+        container.clock(),
+        container.plans(),
+        container.deliberate(),
+        container.councils(),
+        container.executor(),
+        container.hydrator(),
+        container.bus(),
+        container.tokens(),
+        container.state(),
+    )
 
 
 @asynccontextmanager
@@ -148,17 +186,21 @@ def seldom_collected() -> Iterator[None]:
         gc.unfreeze()
 
 
-def built(profile: Profile, clock: Clock, ports: Mapping[PortName, Any]) -> FleetContainer:
-    """The container over opened ports."""
+C = TypeVar("C", bound=OrchestratorContainer)
+
+
+def built(profile: Profile, clock: Clock, ports: Mapping[PortName, Any], kind: type[C]) -> C:
+    """A container of that kind over opened ports; ports that it does not know are left out."""
     own = profile.settings.deliberation
-    container = FleetContainer(
+    given = {str(port): _object(v) for port, v in ports.items() if str(port) in kind.providers}
+    container = kind(
         clock=_object(clock),
         strategies=_object(strategies(profile, ports)),
         configured=_object(configured(profile)),
         protocol=_object(protocol_spec(profile)),
         terms=_object(profile.settings.terms()),
         driving=_object(DeliberateSettings(own.sweep_ms, own.again_ms)),
-        **{str(port): _object(value) for port, value in ports.items()},
+        **given,
     )
     container.check_dependencies()
     return container

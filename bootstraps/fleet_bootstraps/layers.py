@@ -121,7 +121,7 @@ def _parsed(raw: bytes, source: str) -> dict[str, Any]:
         raise ProfileError(f"is not TOML: {error}", source=source) from None
 
 
-NAMED_TABLES = ("models", "checks", "councils", "prices")
+NAMED_TABLES = ("models", "checks", "councils", "prices", "services")
 """Tables whose keys are names, each with a table of its own."""
 
 

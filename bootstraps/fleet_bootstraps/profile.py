@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 from fleet_bootstraps.layers import NAMED_TABLES, Given, Tables
 from fleet_bootstraps.settings import (
+    DEFAULT_PORTS,
     ContextSettings,
     CouncilSettings,
     DeliberationSettings,
     FleetSettings,
     LeaseSettings,
     PriceSettings,
+    ServiceSettings,
 )
 from fleet_core.domain.council import role_name
 from fleet_core.errors import ProfileError
@@ -32,7 +34,6 @@ _OWN: dict[str, type[Any]] = {
     "lease": LeaseSettings,
     "context": ContextSettings,
 }
-_NAMED_OWN: dict[str, type[Any]] = {"councils": CouncilSettings, "prices": PriceSettings}
 _NAMED_PORTS = {"models": PortName.MODEL, "checks": PortName.CHECK}
 _KEEPING = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.GRAPH)
 
@@ -100,6 +101,7 @@ def bound(name: str, tables: Tables, registry: Registry) -> Profile:
         own["context"],
         {role_name(r): s for r, s in _named(CouncilSettings, "councils", tables).items()},
         _named(PriceSettings, "prices", tables),
+        _named_services(tables),
     )
     _refuse_unbound_models(settings, bindings[PortName.MODEL], tables)
     _refuse_half_durable(name, bindings)
@@ -136,6 +138,20 @@ def _named(cls: type[T], head: str, tables: Tables) -> dict[str, T]:
         for table, entries in tables.items()
         if table.startswith(f"{head}.")
     }
+
+
+def _named_services(tables: Tables) -> dict[str, ServiceSettings]:
+    found = _named(ServiceSettings, "services", tables)
+    for name in found:
+        if name not in DEFAULT_PORTS:
+            given = next(iter(tables[f"services.{name}"].values()), None)
+            raise ProfileError(
+                "there is no such service",
+                close_matches(name, list(DEFAULT_PORTS)),
+                source=given.source if given is not None else "",
+                field=f"services.{name}",
+            )
+    return found
 
 
 def _decoded(cls: type[T], table: str, entries: Mapping[str, Given]) -> T:

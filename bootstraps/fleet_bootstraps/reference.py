@@ -20,6 +20,7 @@ from fleet_bootstraps.settings import (
     JudgeSettings,
     LeaseSettings,
     PriceSettings,
+    ServiceSettings,
 )
 from fleet_plugins.api import PortName
 from fleet_plugins.registry import Registry
@@ -33,6 +34,7 @@ _OWN: Mapping[str, type] = {
     "councils.ROLE": CouncilSettings,
     "councils.ROLE.agents": AgentSettings,
     "prices.BINDING": PriceSettings,
+    "services.NAME": ServiceSettings,
 }
 _PLURALS = {PortName.MODEL: "models.NAME", PortName.CHECK: "checks.NAME"}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fleet_adapters.grpc.settings import EXECUTOR_PORT, ORCHESTRATOR_PORT, GrpcServerSettings
 from fleet_core.domain.plan_run import Terms
 
 
@@ -137,6 +138,57 @@ class PriceSettings:
     answer: float = 0.0
 
 
+DEFAULT_PORTS = {"orchestrator": ORCHESTRATOR_PORT, "executor": EXECUTOR_PORT}
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """`[services.NAME]`: how the service of that name is served.
+
+    Attributes:
+        listen: `host:port`; port 0 takes a free one; empty: loopback, on the service's own port
+            (orchestrator 50055, executor 50056). Beyond loopback it needs TLS and a token.
+        token: the name of the secret that callers must send as a bearer token; empty for none.
+        admin_token: the name of a second secret, which RPCs that change councils or budgets, or
+            cancel work, then ask for; it is good for all others too. Empty: `token` is enough.
+        tls_cert, tls_key: PEM files of the server's certificate chain and key.
+        tls_client_ca: PEM file; callers must then show a certificate signed by it (mTLS).
+        insecure: serve beyond loopback without TLS or without a token.
+        drain_ms: RPCs under way have so long to end once the service stops.
+        max_message_bytes: of one request or answer.
+        metrics: `host:port` of its Prometheus metrics; empty for none.
+        max_jobs: of an executor: accepted and not yet done, at most; 0 for any number.
+        claim_ttl_ms: of an executor: its jobs can be taken over so long after it died.
+    """
+
+    listen: str = ""
+    token: str = ""
+    admin_token: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    insecure: bool = False
+    drain_ms: int = 10_000
+    max_message_bytes: int = 16 * 1024 * 1024
+    metrics: str = ""
+    max_jobs: int = 2_000
+    claim_ttl_ms: int = 5_000
+
+    def server(self, name: str) -> GrpcServerSettings:
+        """What the gRPC server of that service is told."""
+        return GrpcServerSettings(
+            self.listen or f"127.0.0.1:{DEFAULT_PORTS[name]}",
+            self.token,
+            self.admin_token,
+            self.tls_cert,
+            self.tls_key,
+            self.tls_client_ca,
+            self.insecure,
+            self.drain_ms,
+            self.max_message_bytes,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class FleetSettings:
     """Everything of a profile but its adapters."""
@@ -146,6 +198,11 @@ class FleetSettings:
     context: ContextSettings
     councils: Mapping[str, CouncilSettings]
     prices: Mapping[str, PriceSettings]
+    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+
+    def service(self, name: str) -> ServiceSettings:
+        """How a service is served; by the defaults where the profile does not say."""
+        return self.services.get(name, ServiceSettings())
 
     def terms(self) -> Terms:
         """What each deliberation of a plan is given."""

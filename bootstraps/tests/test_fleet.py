@@ -58,7 +58,7 @@ async def test_every_provider_of_a_built_in_profile_gives_its_type(
 ) -> None:
     found, context = profile(name, tmp_path)
     async with opened_ports(found, context) as ports:
-        container = built(found, context.clock, ports)
+        container = built(found, context.clock, ports, FleetContainer)
         checked = set()
         for provider in FleetContainer.providers:
             value = container.providers[provider]()

@@ -20,15 +20,21 @@ from fleet_plugins.kit.json_bytes import dump
 
 @asynccontextmanager
 async def open_executor(
-    settings: DirectExecutorSettings, ctx: FactoryContext
+    settings: DirectExecutorSettings, ctx: FactoryContext, *, keeps_jobs: bool = False
 ) -> AsyncIterator[Executor]:
-    """Execute over the context's ports; claims are made in a name that no other process has."""
+    """Execute over the context's ports; claims are made in a name that no other process has.
+
+    Args:
+        settings: how long claims last.
+        ctx: bus, state, blobs, runner and tokens.
+        keeps_jobs: whether what it accepted outlives it (`ExecuteSettings.keeps_jobs`).
+    """
     owner = f"{ctx.process}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
     execute = Execute(
         ctx.ports[PortName.RUNNER],
         _stores(ctx),
         ctx.ports[PortName.TOKENS],
-        ExecuteSettings(owner, settings.claim_ttl_ms),
+        ExecuteSettings(owner, settings.claim_ttl_ms, keeps_jobs),
     )
     async with execute.running():
         yield execute

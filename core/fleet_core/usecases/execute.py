@@ -18,7 +18,7 @@ from fleet_core.domain.codec import to_data
 from fleet_core.domain.events import Event, result_subject
 from fleet_core.domain.evolve import evolve
 from fleet_core.domain.job import AgentJob, AgentResult, Outcome
-from fleet_core.errors import Conflict, FleetError, Unavailable
+from fleet_core.errors import Conflict, DecodeError, FleetError, Unavailable
 from fleet_core.ports.executor import ClusterStats, Executor, JobStatus
 from fleet_core.ports.model import OnText
 from fleet_core.ports.runner import Runner
@@ -46,10 +46,14 @@ class ExecuteSettings:
         owner: this executor's name, unlike any other's.
         claim_ttl_ms: a claim that is not renewed for so long may be taken over; it is renewed
             three times in it.
+        keeps_jobs: whether accepted jobs are kept until they are journaled: then this executor,
+            started again, or another takes up what one that died, or was stopped, had accepted.
+            Where whoever submits starts and ends with the executor, it is not needed.
     """
 
     owner: str
     claim_ttl_ms: int = 15_000
+    keeps_jobs: bool = False
 
 
 class _Held:
@@ -92,13 +96,16 @@ class Execute(Executor):
         """Jobs run while this is held; leaving it stops them and gives their claims back."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            renewal = tasks.create_task(self._renew())
+            own = [tasks.create_task(self._renew())]
+            if self._settings.keeps_jobs:
+                own.append(tasks.create_task(self._adopt()))
             try:
                 yield self
             finally:
                 self._tasks = None
-                renewal.cancel()
-                await asyncio.wait([renewal])
+                for task in own:
+                    task.cancel()
+                await asyncio.wait(own)
                 await self._stop(list(self._held.values()))
 
     async def submit(self, jobs: Sequence[AgentJob]) -> None:
@@ -195,10 +202,17 @@ class Execute(Executor):
         claims = [self._claim_write(job, expect) for job in jobs]
         unjournaled = [Delete(keys.journal(job.job_id), expect=0) for job in jobs]
         try:
-            await self._state.commit([*claims, *unjournaled])
+            await self._state.commit([*claims, *unjournaled, *self._accepted(jobs)])
         except Conflict:
             return False
         return True
+
+    def _accepted(self, jobs: Sequence[AgentJob]) -> list[Write]:
+        if not self._settings.keeps_jobs:
+            return []
+        marks = [Put(keys.accepted(job.job_id), b"") for job in jobs]
+        whole = [Put(keys.accepted_job(j.job_id), self._dump(to_data(j))) for j in jobs]
+        return [*marks, *whole]
 
     def _claim_write(self, job: AgentJob, expect: int | None) -> Put:
         owner = self._settings.owner.encode()
@@ -217,6 +231,40 @@ class Execute(Executor):
                     await self._state.commit([self._claim_write(job, None) for job in batch])
                 except FleetError as error:
                     _log.warning("claims not renewed: %s", error)
+
+    async def _adopt(self) -> None:
+        """Take up accepted jobs that nobody holds: their executor died, or was stopped."""
+        while True:
+            try:
+                await self._adopt_once()
+            except FleetError as error:
+                _log.warning("jobs of other executors not looked at: %s", error)
+            await asyncio.sleep(self._settings.claim_ttl_ms / 2000)
+
+    async def _adopt_once(self) -> None:
+        after = keys.ACCEPTED
+        while marks := await self._state.scan(keys.ACCEPTED, after=after):
+            after = marks[-1].key
+            named = (mark.key.removeprefix(keys.ACCEPTED) for mark in marks)
+            others = [job_id for job_id in named if job_id not in self._held]
+            claims = await self._state.get([keys.claim(job_id) for job_id in others])
+            free = [job_id for job_id, c in zip(others, claims, strict=True) if c is None]
+            for document in await self._state.get([keys.accepted_job(job_id) for job_id in free]):
+                if document is not None:  # else it was journaled meanwhile
+                    await self._adopt_one(document)
+
+    async def _adopt_one(self, document: Document) -> None:
+        try:
+            job = load_object(AgentJob, document)
+        except DecodeError as error:
+            _log.warning("an accepted job cannot be taken up: %s", error)
+            return
+        if (await self._state.get([keys.journal(job.job_id)])) != [None]:
+            # By an executor that keeps no jobs; the mark is all that is left.
+            await self._state.commit(_unaccepted(job))
+            return
+        _log.info("job %s, accepted and held by nobody, is taken up", job.job_id)
+        await self.submit([job])
 
     async def _run(self, held: _Held) -> None:
         job = held.job
@@ -300,6 +348,8 @@ class Execute(Executor):
             Put(keys.journal(job.job_id), self._dump(data), expect=0),
             Delete(keys.claim(job.job_id)),
         ]
+        if self._settings.keeps_jobs:
+            writes += _unaccepted(job)
         try:
             await self._until(job, lambda: self._stores.keep(writes, [event]))
         except Conflict:
@@ -378,6 +428,10 @@ class Execute(Executor):
             if len(self._resting) > _KEPT:
                 oldest, _ = self._resting.popitem(last=False)
                 del self._seen[oldest]
+
+
+def _unaccepted(job: AgentJob) -> list[Write]:
+    return [Delete(keys.accepted(job.job_id)), Delete(keys.accepted_job(job.job_id))]
 
 
 def _cancelled(job: AgentJob) -> AgentResult:

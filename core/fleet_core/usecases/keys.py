@@ -5,6 +5,7 @@ from __future__ import annotations
 DUE = "due/"
 PLAN_OPEN = "plan-open/"
 COUNCIL = "council/"
+ACCEPTED = "accepted/"
 DELIBERATION = "deliberation/"
 
 
@@ -31,6 +32,16 @@ def journal(job_id: str) -> str:
 def claim(job_id: str) -> str:
     """Who runs a job now; its value is the executor's name."""
     return f"claim/{job_id}"
+
+
+def accepted(job_id: str) -> str:
+    """A mark while a job is accepted and not journaled."""
+    return f"{ACCEPTED}{job_id}"
+
+
+def accepted_job(job_id: str) -> str:
+    """The job behind such a mark, whole."""
+    return f"accepted-job/{job_id}"
 
 
 def due(at_ms: int, deliberation_id: str) -> str:
