@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from nats.aio.client import Client
@@ -16,10 +17,22 @@ class HoldingClient(Client):
     The driver closes for good on most errors that a server sends (a login that was withdrawn, a
     slow consumer, a limit). Here such an error costs the connection, and the next one is tried.
     Where TLS is asked for, the driver goes on without it if a server does not insist: here nothing
-    is sent to such a server.
+    is sent to such a server. And a connection that was refused is closed before the next is tried.
     """
 
     tls_only = False
+
+    async def hang_up(self) -> None:
+        """Drop the connection that is open, in whatever state the driver thinks it is."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            # Not closed and waited for: a cancellation spoils the future that would be waited on.
+            writer.transport.abort()
+            await asyncio.sleep(0)
+
+    async def _connect_to_server(self, s: Any) -> None:
+        await self.hang_up()
+        await super()._connect_to_server(s)
 
     async def _process_err(self, err_msg: str) -> None:
         if any(kept in err_msg for kept in _KEPT):

@@ -246,6 +246,7 @@ async def linked(settings: NatsSettings, ctx: FactoryContext, name: str) -> Asyn
         await link.flush()
         with suppress(DriverError):
             await client.close()
+        await client.hang_up()
 
 
 async def _connect(
@@ -290,6 +291,7 @@ async def _connect(
             connecting.cancel()
             await asyncio.wait([connecting])
     await client.close()
+    await client.hang_up()
     raise _no_connection(settings, last[0] if last else TimeoutError("no answer"))
 
 
