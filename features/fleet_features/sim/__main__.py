@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
 
+import fleet_core
 from fleet_features.sim.batch import run_all
 from fleet_features.sim.run import Report, Simulation
 
@@ -56,7 +57,7 @@ def _replay(seed: int) -> int:
 
 
 def _tell(report: Report) -> None:
-    for broken in report.broken:
+    for broken in report.broken[:3]:
         print(f"seed {report.seed}: {broken.invariant}: {broken.how} (at {broken.at_s:.4f} s)")
     print(f"  replay it: make sim SEED={report.seed}", flush=True)
 
@@ -73,6 +74,7 @@ def _sum_up(reports: Sequence[Report], took_s: float) -> None:
     print(
         json.dumps(
             {
+                "core": fleet_core.__file__,
                 "seeds": len(reports),
                 "broken": sorted(report.seed for report in broken),
                 "invariants": sorted({b.invariant for report in broken for b in report.broken}),

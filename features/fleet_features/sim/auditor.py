@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleet_core.domain import events
 from fleet_core.domain.deliberation import FINAL
@@ -20,6 +20,7 @@ from fleet_core.usecases.payload import opened
 from fleet_core.usecases.saved import Saved, read
 from fleet_core.usecases.stores import Stores
 from fleet_features.sim.loop import Lane
+from fleet_features.sim.trace import short
 from fleet_features.sim.transitions import Finding, plan_saved_after, saved_after
 from fleet_features.sim.wire import at_once
 
@@ -68,6 +69,7 @@ class Auditor:
         self._called_for: set[str] = set()
         self._job_places: dict[str, tuple[str, str]] = {}
         self._recorded: set[str] = set()
+        self._completed: dict[str, str] = {}
         self._journaled: dict[str, float] = {}
         self._granted: dict[tuple[Lane, str], float] = {}
         self._running: dict[str, dict[Lane, float]] = {}
@@ -85,19 +87,21 @@ class Auditor:
 
     # --- the state store
 
-    def committed(self, lane: Lane, writes: Sequence[Write]) -> None:
-        """The store has made these writes."""
+    def committed(
+        self, lane: Lane, writes: Sequence[Write], published: Sequence[Event] = ()
+    ) -> None:
+        """The store has made these writes, in one transaction with these events."""
         for write in writes:
             family, _, identity = write.key.partition("/")
             if not isinstance(write, Put):
                 continue
             if family == "deliberation":
-                self._deliberation(self._document(write.key))
+                self._deliberation(self._document(write.key), published)
             elif family == "plan":
                 self._plan(self._document(write.key))
             elif family == "journal":
                 if identity in self._journaled:
-                    self.report("journaled once", f"job {identity[:6]} was journaled again")
+                    self.report("journaled once", f"job {short(identity)} was journaled again")
                 self._journaled.setdefault(identity, self._now())
             elif family == "claim" and write.expect == 0:
                 self._granted[lane, identity] = self._now()
@@ -114,12 +118,17 @@ class Auditor:
             raise LookupError(f"{key} was written and is not there")
         return document
 
-    def _deliberation(self, document: Document) -> None:
+    def _deliberation(self, document: Document, published: Sequence[Event]) -> None:
         after = read(document)
+        whole = [
+            replace(e, data=at_once(lambda e=e: opened(e.data, self.stores.blobs)))
+            for e in published
+        ]
+        after = replace(after, unpublished=(*after.unpublished, *whole))
         state = after.state
         identity = state.deliberation_id
         before = self.saved.get(identity)
-        where = f"deliberation {identity[:6]} of {state.task.task_id}"
+        where = f"deliberation {short(identity)} of {state.task.task_id}"
         if before is None:
             self._called(state.plan_id, state.task.task_id, identity)
         self.saved[identity] = after
@@ -140,13 +149,13 @@ class Auditor:
     def _called(self, plan_id: str, task_id: str, identity: str) -> None:
         run = self.runs.get(plan_id)
         if run is None or run.task(task_id).deliberation_id != identity:
-            self.report("saved first", f"no saved plan called for deliberation {identity[:6]}")
+            self.report("saved first", f"no saved plan called for deliberation {short(identity)}")
 
     def _plan(self, document: Document) -> None:
         run = load_object(PlanRun, document)
         before = self.runs.get(run.plan_id)
         self.runs[run.plan_id] = run
-        self._report(plan_saved_after(before, run, self._recorded), f"plan {run.plan_id[:6]}")
+        self._report(plan_saved_after(before, run, self._recorded), f"plan {short(run.plan_id)}")
 
     # --- the bus
 
@@ -156,14 +165,14 @@ class Auditor:
             subject, name = event.subject, event.event_id
             if matches(f"{events.DELIBERATION}.>", subject):
                 if name not in self._called_for:
-                    self.report("saved first", f"{lane.name} publishes {name}, which is not saved")
+                    self.report("saved first", f"{lane.name} publishes {short(name)}, which is not saved")
             elif matches(f"{events.RESULTS}.>", subject):
                 if name.removeprefix("result:") not in self._journaled:
-                    self.report("journal first", f"{lane.name} publishes {name}, not journaled")
+                    self.report("journal first", f"{lane.name} publishes {short(name)}, not journaled")
             elif subject == events.CONTEXT_UPDATED:
                 decision = str(event.data["decision_id"])
                 if at_once(lambda decision=decision: self.graph.decision(decision)) is None:
-                    self.report("saved first", f"{lane.name} publishes {name}, not recorded")
+                    self.report("saved first", f"{lane.name} publishes {short(name)}, not recorded")
             elif matches(f"{events.DEAD}.>", subject):
                 self.report("no dead letters", f"{lane.name}: {event.data['reason']}")
             elif subject != events.PLAN_APPROVED or lane.name != PLANNING:
@@ -174,6 +183,10 @@ class Auditor:
         for event in published:
             if event.subject == events.CONTEXT_UPDATED:
                 self._recorded.add(str(event.data["deliberation_id"]))
+            elif event.subject == events.COMPLETED:
+                identity = str(event.data["deliberation_id"])
+                if self._completed.setdefault(identity, event.event_id) != event.event_id:
+                    self.report("completed once", f"deliberation {short(identity)}, twice")
 
     def published(self, published: Sequence[Event]) -> None:
         """A process was told that these events are kept."""
@@ -183,7 +196,7 @@ class Auditor:
         """A process acknowledges an event: what it leads to must be stored."""
         data = at_once(lambda: opened(event.data, self.stores.blobs))
         if not self._stored(durable, event, data):
-            self.report("stored before acknowledged", f"{lane.name}, {durable}: {event.event_id}")
+            self.report("stored before acknowledged", f"{lane.name}, {durable}: {short(event.event_id)}")
 
     def _stored(self, durable: str, event: Event, data: Mapping[str, object]) -> bool:
         if durable == "deliberate":
@@ -225,13 +238,13 @@ class Auditor:
         """An orchestrator hands out jobs."""
         for job in jobs:
             if job.job_id not in self._job_places:
-                self.report("saved first", f"{lane.name} submits {job.job_id[:6]}, which is not saved")
+                self.report("saved first", f"{lane.name} submits {short(job.job_id)}, which is not saved")
 
     def cancelling(self, lane: Lane, identity: str) -> None:
         """An orchestrator stops the jobs of a deliberation."""
         saved = self.saved.get(identity)
         if saved is None or saved.state.phase not in FINAL:
-            self.report("saved first", f"{lane.name} cancels jobs of {identity[:6]}, which goes on")
+            self.report("saved first", f"{lane.name} cancels jobs of {short(identity)}, which goes on")
 
     def packing(self, lane: Lane, plan_id: str, task_id: str) -> None:
         """An orchestrator asks for a context pack."""
@@ -255,12 +268,12 @@ class Auditor:
         granted = self._granted.pop((lane, identity), None)
         journaled = self._journaled.get(identity)
         if journaled is not None and (granted is None or granted >= journaled):
-            self.report("paid once", f"{lane.name} calls for {identity[:6]}, which is journaled")
+            self.report("paid once", f"{lane.name} calls for {short(identity)}, which is journaled")
         under_way = self._running.setdefault(identity, {})
         for other, began in under_way.items():
             calm = max(self._disturbed.get(other, -1.0), self._all_disturbed) < began
             if not other.dead and calm:
-                self.report("claims hold", f"{lane.name} calls for {identity[:6]}, as {other.name} does")
+                self.report("claims hold", f"{lane.name} calls for {short(identity)}, as {other.name} does")
         under_way[lane] = self._now()
 
     def call_ends(self, lane: Lane, job: AgentJob) -> None:

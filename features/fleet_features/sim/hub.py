@@ -9,9 +9,11 @@ from dataclasses import replace
 
 from fleet_core.domain.events import Event
 from fleet_core.errors import FleetError, Unavailable
-from fleet_core.ports.event_bus import Delivery, EventBus, Stored, Subscription
+from fleet_core.ports.event_bus import Delivery, EventBus, Joined, Stored, Subscription
+from fleet_core.ports.state_store import StateStore, Write
 from fleet_features.sim.auditor import Auditor
 from fleet_features.sim.loop import Lane
+from fleet_features.sim.ports import WiredState, written
 from fleet_features.sim.trace import short
 from fleet_features.sim.wire import Wire
 
@@ -20,10 +22,15 @@ _NOTICED_S = 4.0
 
 
 class Hub:
-    """The bus's side of all subscriptions."""
+    """The bus's side of all subscriptions.
 
-    def __init__(self, inner: EventBus, wire: Wire, auditor: Auditor) -> None:
+    Attributes:
+        joined: whether bus and state store are one server with transactions over both.
+    """
+
+    def __init__(self, inner: EventBus, wire: Wire, auditor: Auditor, *, joined: bool) -> None:
         self.inner = inner
+        self.joined = joined
         self.wire = wire
         self.auditor = auditor
         self._feeds: list[Feed] = []
@@ -139,7 +146,7 @@ class WiredBus(EventBus):
     async def publish(self, events: Sequence[Event]) -> None:
         """See the port."""
         self._hub.auditor.publishing(self._lane, events)
-        what = "publish " + ", ".join(short(event.event_id) for event in events)
+        what = f"publish {_named(events)}"
         hub = self._hub
 
         async def publish() -> None:
@@ -163,6 +170,30 @@ class WiredBus(EventBus):
             context = wire.servers.context
             wire.loop.call_later(wire.adversary.latency(), self._hub.stop, feed, context=context)
 
+    def joined(self, state: StateStore) -> Joined | None:
+        """See the port."""
+        hub, lane = self._hub, self._lane
+        kept = hub.inner.joined(hub.auditor.stores.state)
+        if not hub.joined or kept is None or not isinstance(state, WiredState):
+            return None
+
+        async def keep(writes: Sequence[Write], events: Sequence[Event]) -> None:
+            async def act() -> None:
+                await kept(writes, events)
+                hub.auditor.committed(lane, writes, events)
+                hub.auditor.publishing(lane, events)
+                hub.auditor.logged(events)
+
+            what = f"keep {written(writes)} and publish {_named(events)}"
+            try:
+                await hub.wire.ask(lane, "state", what, act, writes=True)
+            except Unavailable:
+                hub.auditor.disturbed(lane)
+                raise
+            hub.auditor.published(events)
+
+        return keep
+
     def replay(
         self, subjects: Sequence[str], *, after: int = 0, follow: bool = False
     ) -> AsyncIterator[Stored]:
@@ -172,6 +203,10 @@ class WiredBus(EventBus):
     async def forget(self, durable: str) -> None:
         """See the port; no use case of the fleet forgets."""
         raise NotImplementedError
+
+
+def _named(events: Sequence[Event]) -> str:
+    return ", ".join(short(event.event_id) for event in events)
 
 
 async def _nothing() -> None:

@@ -24,7 +24,7 @@ class WiredState(StateStore):
 
     async def get(self, keys: Sequence[str]) -> Sequence[Document | None]:
         """See the port."""
-        return await self._wire.ask(self._lane, "state", "get", lambda: self._inner.get(keys))
+        return await self._wire.ask(self._lane, "state", f"get {short(keys[0])}", lambda: self._inner.get(keys))
 
     async def commit(self, writes: Sequence[Write]) -> Sequence[int]:
         """See the port."""
@@ -34,7 +34,7 @@ class WiredState(StateStore):
             self._auditor.committed(self._lane, writes)
             return versions
 
-        what = "commit " + ", ".join(_written(write) for write in writes)
+        what = f"commit {written(writes)}"
         try:
             versions = await self._wire.ask(self._lane, "state", what, commit, writes=True)
         except Unavailable:
@@ -51,6 +51,11 @@ class WiredState(StateStore):
             "scan",
             lambda: self._inner.scan(prefix, after=after, limit=limit),
         )
+
+
+def written(writes: Sequence[Write]) -> str:
+    """Writes, for a trace."""
+    return ", ".join(_written(write) for write in writes)
 
 
 def _written(write: Write) -> str:

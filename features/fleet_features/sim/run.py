@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import process_time
@@ -15,6 +16,7 @@ from fleet_adapters.memory.bus import InMemoryEventBus
 from fleet_adapters.memory.graph import InMemoryContextGraph
 from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_core.domain.events import Event
+from fleet_core.domain.plan_run import TaskState
 from fleet_core.usecases import keys
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.stores import Stores
@@ -84,7 +86,8 @@ class Simulation:
         graph = InMemoryContextGraph()
         self.auditor = Auditor(stores, graph, STRATEGIES, self._loop.time)
         wire = Wire(self._loop, adversary, self.trace)
-        self.fleet = Fleet(wire, Hub(stores.bus, wire, self.auditor), self.auditor, self.scenario)
+        hub = Hub(stores.bus, wire, self.auditor, joined=self.scenario.joined)
+        self.fleet = Fleet(wire, hub, self.auditor, self.scenario)
         self.fleet.services += [Service(self.fleet, kind, name) for kind, name in SERVICES]
         self._stop = asyncio.Event()
         self.auditor.on_broken = self._stop.set
@@ -112,14 +115,28 @@ class Simulation:
             self.trace.digest(),
             self._loop.time(),
             process_time() - began,
-            {
-                "deliberations": len(self.auditor.saved),
-                "jobs": len(self.auditor.calls),
-                "calls": sum(self.auditor.calls.values()),
-                "starts": sum(service.incarnation for service in self.fleet.services),
-                "callbacks": self._loop.ran,
-            },
+            self._counts(),
         )
+
+    def _counts(self) -> dict[str, int]:
+        states = [held.state for held in self.auditor.saved.values()]
+        ended = [job.ended for state in states for job in state.jobs() if job.ended is not None]
+        return {
+            **Counter(state.phase.value for state in states),
+            "amended": sum(state.amended for state in states),
+            "leases run out": sum(state.exhausted for state in states),
+            "blocked": sum(
+                task.state is TaskState.BLOCKED
+                for run in self.auditor.runs.values()
+                for task in run.tasks
+            ),
+            "late answers": sum(each.late for each in ended),
+            "failed jobs": sum(each.failure is not None for each in ended),
+            "jobs": len(self.auditor.calls),
+            "calls": sum(self.auditor.calls.values()),
+            "starts": sum(service.incarnation for service in self.fleet.services),
+            "callbacks": self._loop.ran,
+        }
 
     async def _main(self) -> None:
         for service in self.fleet.services:

@@ -44,6 +44,7 @@ class Scenario:
     claim_ttl_ms: int
     deeds: tuple[Deed, ...]
     big: bool
+    joined: bool
 
 
 def drawn(luck: random.Random) -> Scenario:
@@ -68,16 +69,17 @@ def drawn(luck: random.Random) -> Scenario:
         pack_tokens=40 if luck.random() < 0.04 else 4_400,
     )
     kinds = ["cancel", "extend", "extend", "cancel-plan", "again"]
-    deeds = [Deed(luck.choice(kinds), luck.random() * 6, luck.random()) for _ in range(2)]
+    deeds = [Deed(luck.choice(kinds), luck.random() * 6, luck.random()) for _ in range(3)]
     return Scenario(
-        tuple(_plan(n, luck) for n in range(luck.choice([1, 1, 1, 2]))),
+        tuple(_plan(n, luck) for n in range(luck.choice([1, 1, 2, 3]))),
         councils,
         protocol,
         terms,
         DeliberateSettings(sweep_ms=500, again_ms=luck.choice([3_000, 8_000])),
         luck.choice([3_000, 6_000]),
-        tuple(deeds[: luck.choice([0, 0, 1, 2])]),
+        tuple(deeds[: luck.choice([0, 0, 1, 2, 3])]),
         big=luck.random() < 0.03,
+        joined=luck.random() < 0.3,
     )
 
 

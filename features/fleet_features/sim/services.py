@@ -27,6 +27,7 @@ from fleet_features.sim.loop import Lane
 from fleet_features.sim.ports import WiredBlobs, WiredGraph, WiredState
 from fleet_features.sim.protocols import STRATEGIES
 from fleet_features.sim.scenario import Scenario
+from fleet_features.sim.trace import short
 from fleet_features.sim.wire import Wire
 from fleet_features.sim.working import DrawnModel, DrawnRunner
 
@@ -165,7 +166,7 @@ class WiredExecutor(Executor):
         self._fleet.auditor.submitting(self._lane, jobs)
         luck = self._fleet.wire.adversary.luck
         host = luck.choice(self._fleet.of("executor"))
-        what = f"submit {', '.join(job.job_id[:6] for job in jobs)}"
+        what = f"submit {', '.join(short(job.job_id) for job in jobs)}"
         await self._call(host, what, lambda execute: execute.submit(jobs))
 
     async def cancel(self, deliberation_id: str, job_ids: Sequence[str] = ()) -> int:
@@ -173,7 +174,7 @@ class WiredExecutor(Executor):
         self._fleet.auditor.cancelling(self._lane, deliberation_id)
         hit = 0
         for host in self._fleet.of("executor"):
-            what = f"cancel jobs of {deliberation_id[:6]}"
+            what = f"cancel jobs of {short(deliberation_id)}"
             hit += await self._call(host, what, lambda e: e.cancel(deliberation_id, job_ids))
         return hit
 

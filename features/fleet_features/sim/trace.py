@@ -10,8 +10,8 @@ _IDENTITY = re.compile(r"[0-9a-f]{32}")
 
 
 def short(text: str) -> str:
-    """A key or an id with content ids cut to six digits."""
-    return _IDENTITY.sub(lambda found: found.group()[:6], text)
+    """A key or an id with content ids cut to eight digits; of jobs, the first four are shared."""
+    return _IDENTITY.sub(lambda found: found.group()[:4] + found.group()[8:12], text)
 
 
 class Trace:

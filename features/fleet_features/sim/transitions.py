@@ -12,6 +12,7 @@ from fleet_core.domain.inputs import Input
 from fleet_core.domain.plan_run import ENDED, PlanRun, TaskRun, TaskState
 from fleet_core.domain.reducer import Strategy, reduce
 from fleet_core.usecases.saved import Saved
+from fleet_features.sim.trace import short
 
 Finding = tuple[str, str]
 """The name of an invariant, and how it is broken."""
@@ -32,9 +33,12 @@ def saved_after(
     yield from _history(earlier, state)
     yield from lease(state)
     yield from _folded(earlier, after, strategies)
+    completed = [event for event in after.unpublished if event.subject == COMPLETED]
+    if completed and state.phase not in FINAL:
+        yield "completed once", f"a deliberation that is {state.phase.value} is said to be completed"
     names = [job.job_id for job in state.jobs()]
     if len(set(names)) != len(names):
-        twice = next(f"{j.key} as {j.job_id[:6]}" for j in state.jobs() if names.count(j.job_id) > 1)
+        twice = next(f"{j.key} as {short(j.job_id)}" for j in state.jobs() if names.count(j.job_id) > 1)
         yield "one id, one job", f"two jobs of a deliberation have one id: {twice}"
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from fleet_core.domain.deliberation import FINAL, Deliberation
 from fleet_core.domain.plan import Plan, plan_id
 from fleet_core.errors import FleetError, Unavailable
-from fleet_core.usecases.plans import approval
+from fleet_core.usecases.approvals import approval
 from fleet_features.sim.auditor import PLANNING
 from fleet_features.sim.hub import WiredBus
 from fleet_features.sim.loop import Lane
 from fleet_features.sim.scenario import Deed
 from fleet_features.sim.services import EPOCH_MS, Fleet, Service
+from fleet_features.sim.trace import short
 
 _PAUSE_S = 0.3
 _TRIES = 40
@@ -73,7 +74,7 @@ class Users:
         if not running:
             return
         name = running[int(deed.pick * len(running))]
-        self._fleet.wire.trace.note(PLANNING, f"wants to {deed.kind} {name[:6]}")
+        self._fleet.wire.trace.note(PLANNING, f"wants to {deed.kind} {short(name)}")
         if deed.kind == "cancel":
             if await self._ask(deed, lambda s: _deliberate(s).cancel(name, "enough")):
                 self.promised.cancelled.add(name)
@@ -86,7 +87,7 @@ class Users:
             return
         name = sorted(runs)[int(deed.pick * len(runs))]
         run = runs[name]
-        self._fleet.wire.trace.note(PLANNING, f"wants to {deed.kind} {name[:6]}")
+        self._fleet.wire.trace.note(PLANNING, f"wants to {deed.kind} {short(name)}")
         if deed.kind == "again":
             await self.approve(run.plan, run.attempt + 1, fresh=deed.pick > 0.5)
         else:

@@ -14,6 +14,7 @@ from fleet_core.testing.playing import folded
 from fleet_core.usecases.saved import Saved
 from fleet_features.sim.auditor import Auditor
 from fleet_features.sim.scenario import Scenario
+from fleet_features.sim.trace import short
 from fleet_features.sim.transitions import Finding
 from fleet_features.sim.users import Promised
 
@@ -30,13 +31,13 @@ def overdue(saved: Mapping[str, Saved], now_ms: int, calm_since_ms: int) -> Iter
         if state.phase in FINAL:
             continue
         if state.lease.deadline_ms + _GRACE_MS < now_ms:
-            yield "deadlines count", f"{name[:6]} goes on after the deadline of its lease"
+            yield "deadlines count", f"{short(name)} goes on after the deadline of its lease"
         elif (
             step is not None
             and step.deadline_ms + _GRACE_MS < now_ms
             and step.answered > state.protocol.quorum * len(step.jobs)
         ):
-            yield "deadlines count", f"{name[:6]}: step {step.name!r} is open after its deadline"
+            yield "deadlines count", f"{short(name)}: step {step.name!r} is open after its deadline"
 
 
 def unsettled(auditor: Auditor, scenario: Scenario, promised: Promised) -> Iterator[Finding]:
@@ -45,18 +46,18 @@ def unsettled(auditor: Auditor, scenario: Scenario, promised: Promised) -> Itera
         name = plan_id(plan)
         run = auditor.runs.get(name)
         if run is None:
-            yield "all completed", f"plan {name[:6]} was approved, and nobody took it up"
+            yield "all completed", f"plan {short(name)} was approved, and nobody took it up"
             continue
         if run.attempt < promised.attempts.get(name, 0):
-            yield "all completed", f"plan {name[:6]} was approved again, and nobody took it up"
+            yield "all completed", f"plan {short(name)} was approved again, and nobody took it up"
         for task in run.tasks:
             if task.state in (TaskState.WAITING, TaskState.RUNNING):
-                yield "all completed", f"task {task.task_id} of {name[:6]} is {task.state.value}"
+                yield "all completed", f"task {task.task_id} of {short(name)} is {task.state.value}"
             elif task.state is TaskState.DECIDED and not task.recorded:
-                yield "all completed", f"task {task.task_id} of {name[:6]} is decided, not recorded"
+                yield "all completed", f"task {task.task_id} of {short(name)} is decided, not recorded"
     for name, held in auditor.saved.items():
         if held.state.phase not in FINAL:
-            yield "all completed", f"deliberation {name[:6]} is {held.state.phase.value}"
+            yield "all completed", f"deliberation {short(name)} is {held.state.phase.value}"
 
 
 def concluded(
@@ -65,19 +66,19 @@ def concluded(
     """In the end; `log` is what the bus keeps, large payloads opened."""
     names = {event.event_id for event in log}
     for lost in sorted(auditor.kept_events - names):
-        yield "kept writes", f"event {lost} was acknowledged, and is not in the log"
+        yield "kept writes", f"event {short(lost)} was acknowledged, and is not in the log"
     by_deliberation: dict[str, list[Event]] = {}
     for event in log:
         if matches(f"{DELIBERATION}.>", event.subject):
             by_deliberation.setdefault(str(event.data["deliberation_id"]), []).append(event)
     for name in sorted(by_deliberation.keys() - auditor.saved.keys()):
-        yield "fold", f"the log knows deliberation {name[:6]}, the store does not"
+        yield "fold", f"the log knows deliberation {short(name)}, the store does not"
     for name, held in auditor.saved.items():
         told = by_deliberation.get(name, [])
-        yield from _deliberation(held.state, told, strategies, f"deliberation {name[:6]}")
+        yield from _deliberation(held.state, told, strategies, f"deliberation {short(name)}")
     for name in promised.cancelled:
         if auditor.saved[name].state.phase not in FINAL:
-            yield "kept writes", f"{name[:6]} was said to be cancelled"
+            yield "kept writes", f"{short(name)} was said to be cancelled"
     yield from _extended(auditor, promised)
 
 
@@ -103,4 +104,4 @@ def _extended(auditor: Auditor, promised: Promised) -> Iterator[Finding]:
         state = auditor.saved[name].state
         run = auditor.runs[state.plan_id]
         if state.lease.tokens < run.terms.tokens + tokens and not state.ended_ms:
-            yield "kept writes", f"the lease of {name[:6]} was said to be extended by {tokens}"
+            yield "kept writes", f"the lease of {short(name)} was said to be extended by {tokens}"

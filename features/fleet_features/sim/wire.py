@@ -46,7 +46,7 @@ class Wire:
                 self.trace.note(who.name, f"{what}: {type(error).__name__}")
                 self._answer(fate, answer, error=error)
             else:
-                if writes:
+                if writes or what.startswith('get'):
                     unheard = ": unheard" if fate.outcome != "answered" else ""
                     self.trace.note(who.name, f"{what}{unheard}")
                 self._answer(fate, answer, result=result)

@@ -26,7 +26,7 @@ from fleet_core.usecases.perform import perform
 from fleet_features.sim.adversary import Adversary
 from fleet_features.sim.auditor import Auditor
 from fleet_features.sim.loop import Lane
-from fleet_features.sim.trace import Trace
+from fleet_features.sim.trace import Trace, short
 
 _QUICK_S = 0.05
 _FOR_EVER_S = 100_000.0
@@ -139,10 +139,11 @@ class DrawnRunner(Runner):
     async def run(self, job: AgentJob, on_text: OnText | None = None) -> AgentResult:
         """See the port."""
         adversary = self._adversary
-        name = f"{job.job_id[:6]} ({job.task_id}: {job.key.round} {job.key.step} {job.agent_id})"
+        name = f"{short(job.job_id)} ({job.task_id}: {job.key.round} {job.key.step} {job.agent_id})"
         if adversary.hits(adversary.temper.away):
             raise Unavailable("the worker is away")
-        self._auditor.call_begins(self._lane, job)
+        if self._clock() < job.slice.deadline_ms:  # later, it fails without a call
+            self._auditor.call_begins(self._lane, job)
         self._trace.note(self._lane.name, f"calls for {name}")
         self._running += 1
         try:
