@@ -85,8 +85,12 @@ def _files(profile: str) -> list[Tables]:
         if name in builtin_names():
             raw = (resources.files("fleet_bootstraps") / "profiles" / f"{name}.toml").read_bytes()
             data = _parsed(raw, f"profile {name}")
+            extends = data.pop("extends", None)
             out.append(_flat(data, f"profile {name}"))
-            return out[::-1]
+            if extends is None:
+                return out[::-1]
+            name = str(extends)
+            continue
         if not path.is_file():
             known = close_matches(name, builtin_names())
             raise ProfileError(

@@ -109,6 +109,56 @@ async def run(
     return await work(_session(profile, sets), plan, options)
 
 
+@app.command(epilog=CODES)
+@command
+async def submit(
+    plan: PlanArgument,
+    profile: Profile = "fleet",
+    sets: Sets = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Deliberate anew what is decided.")
+    ] = False,
+    as_json: AsJson = False,
+) -> Exit:
+    """Hand an approved plan to a fleet that runs elsewhere, and end. `fleet watch` follows it."""
+    from fleet_bootstraps.cli.submit import submit as work
+
+    return await work(_session(profile, sets), plan, fresh=fresh, as_json=as_json)
+
+
+@app.command(epilog=CODES)
+@command
+async def watch(
+    plan: Annotated[
+        str, typer.Argument(metavar="[PLAN]", help="A plan, or a plan's id: to its end.")
+    ] = "",
+    profile: Profile = "fleet",
+    sets: Sets = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Everything that is kept, not only what comes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> Exit:
+    """Follow what a fleet does: one plan to its end, or every event until Ctrl-C."""
+    from fleet_bootstraps.cli.watch import watch as work
+
+    return await work(_session(profile, sets), plan, from_start=from_start, as_json=as_json)
+
+
+@app.command(epilog=CODES)
+@command
+async def serve(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="orchestrator or executor.")],
+    profile: Profile = "fleet",
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Run one service of the fleet until SIGTERM; says where it serves once it does."""
+    from fleet_bootstraps.cli.serve import serve as work
+
+    return await work(_session(profile, sets), service, as_json=as_json)
+
+
 @app.command()
 @command
 async def cancel(

@@ -15,6 +15,8 @@ from fleet_core.errors import InputError, NotFound
 from fleet_core.ports.state_store import Document, StateStore
 from fleet_core.usecases import keys, saved
 from fleet_core.usecases.documents import load_object
+from fleet_plugins.api import Capability, PortName
+from fleet_plugins.rebind import named_bindings
 from fleet_plugins.settings import close_matches
 
 _ID = re.compile(r"[0-9a-f]{4,32}")
@@ -33,10 +35,19 @@ def require_home(opened: Session) -> None:
             f"profile {opened.profile.name} keeps nothing after a run",
             "name a durable one: --profile embedded",
         )
-    if not opened.home.is_dir():
+    if not _on_servers(opened) and not opened.home.is_dir():
         raise NotFound(
             f"nothing is kept in {opened.home}", "run a plan first, or name the folder by --home"
         )
+
+
+def _on_servers(opened: Session) -> bool:
+    """Whether the documents are kept elsewhere than on this host."""
+    bound = opened.profile.bindings[PortName.STATE]
+    return all(
+        Capability.SHARED_NETWORK in one.adapter.capabilities
+        for one in named_bindings(bound).values()
+    )
 
 
 def is_plan(name: str) -> bool:

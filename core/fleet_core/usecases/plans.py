@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from fleet_core.domain.codec import from_data, to_data
+from fleet_core.domain.codec import from_data
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.deliberation import Phase, ProtocolSpec
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
 from fleet_core.domain.inputs import Start
 from fleet_core.domain.job import Failure
-from fleet_core.domain.plan import Plan, plan_id, validated
+from fleet_core.domain.plan import Plan, validated
 from fleet_core.domain.plan_run import (
     Approved,
     CancelPlan,
@@ -33,13 +33,13 @@ from fleet_core.errors import Conflict, FleetError, NotFound, PlanError
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Delete, Document, Put, Write
 from fleet_core.usecases import keys
-from fleet_core.usecases.approvals import approved_plan
+from fleet_core.usecases.approvals import approve, approved_plan
 from fleet_core.usecases.consume import PATIENT, consume
 from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate
 from fleet_core.usecases.documents import dump_object, load_object
 from fleet_core.usecases.patience import until_available
-from fleet_core.usecases.payload import closed, opened
+from fleet_core.usecases.payload import opened
 from fleet_core.usecases.stores import Stores
 
 _log = logging.getLogger("fleet.plans")
@@ -52,21 +52,6 @@ _STATES = {
     Phase.FAILED: TaskState.FAILED,
     Phase.CANCELLED: TaskState.CANCELLED,
 }
-
-
-def approval(plan: Plan, attempt: int, now_ms: int, *, fresh: bool = False) -> Event:
-    """The event `planning.plan.approved`, as the planning side sends it; the plan travels whole.
-
-    Its id holds the time: an approval that went to the dead letters can be given again.
-    """
-    identity = plan_id(plan)
-    data = {
-        "plan_id": identity,
-        "plan": to_data(plan),
-        "attempt": attempt,
-        "fresh": fresh,
-    }
-    return Event(f"plan:{identity}:{attempt}:{now_ms}", PLAN_APPROVED, data, now_ms)
 
 
 class Plans:
@@ -120,18 +105,7 @@ class Plans:
             on, or one that was decided already (and `fresh` was not asked for) or is taken
             further by a new attempt.
         """
-        (document,) = await self._state.get([keys.plan(plan_id(plan))])
-        run = load_object(PlanRun, document) if document is not None else None
-        if run is not None and not run.settled:
-            return run
-        if run is None or fresh or not run.decided:
-            attempt = run.attempt + 1 if run is not None else 1
-            event = approval(plan, attempt, self._clock(), fresh=fresh)
-            size = len(str(event.data))
-            data = await closed(event.data, size, self._stores.blobs)
-            sent = Event(event.event_id, event.subject, data, event.time_ms)
-            await self._stores.bus.publish([sent])
-        return run
+        return await approve(self._stores, plan, fresh=fresh)
 
     async def get(self, identity: str) -> PlanRun:
         """A plan's run. NotFound where there is none."""

@@ -24,9 +24,9 @@ from fleet_core.testing.faults import Fault
 from fleet_core.testing.playing import folded, judge, seats
 from fleet_core.testing.process import STRATEGIES, HashModel, World, process
 from fleet_core.usecases import keys
+from fleet_core.usecases.approvals import approval
 from fleet_core.usecases.deliberate import DeliberateSettings
 from fleet_core.usecases.documents import load_object
-from fleet_core.usecases.plans import approval
 from fleet_core.usecases.saved import read
 from fleet_core.usecases.stores import Stores
 

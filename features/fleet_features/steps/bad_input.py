@@ -10,7 +10,7 @@ from fleet_bootstraps.plans import load_plan
 from fleet_core.domain.events import DEAD, Event
 from fleet_core.domain.plan import MAX_PLAN_BYTES, Plan, Task
 from fleet_core.errors import PlanError
-from fleet_core.usecases.plans import approval
+from fleet_core.usecases.approvals import approval
 from fleet_features.profiles import ROLES
 from fleet_features.world import World
 

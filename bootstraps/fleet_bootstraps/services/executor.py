@@ -1,0 +1,63 @@
+"""The executor as a service: Execute over the profile's runner, for callers over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from fleet_adapters.direct.open import open_executor
+from fleet_adapters.direct.plugin import DirectExecutorSettings
+from fleet_adapters.grpc.executor_server import serve_executor
+from fleet_adapters.grpc.serving import Served
+from fleet_adapters.grpc.telemetry import Observe, unobserved
+from fleet_bootstraps.fleet import opened_ports
+from fleet_bootstraps.profile import Profile
+from fleet_bootstraps.services import readiness
+from fleet_bootstraps.services.roles import Role, ports_of, require_shared
+from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.lifetimes import Observe as ObservePorts
+
+
+@asynccontextmanager
+async def executor_service(
+    profile: Profile,
+    context: FactoryContext,
+    *,
+    observe_ports: ObservePorts = lambda _event, _detail: None,
+    observe: Observe = unobserved,
+) -> AsyncIterator[Served]:
+    """Serve until the context is left; then jobs under way are given back, for others to take.
+
+    Raises:
+        ProfileError: the profile cannot be shared by services, or the address is exposed.
+        FleetError: an adapter could not be opened, or the address not be bound.
+    """
+    require_shared(profile)
+    context = replace(context, process=str(Role.EXECUTOR))
+    settings = profile.settings.service(Role.EXECUTOR)
+    only = tuple(ports_of(Role.EXECUTOR, profile.bindings))
+    async with opened_ports(profile, context, observe_ports, only=only) as ports:
+        given = replace(context, ports={str(port): value for port, value in ports.items()})
+        async with (
+            open_executor(
+                DirectExecutorSettings(settings.claim_ttl_ms), given, keeps_jobs=True
+            ) as execute,
+            serve_executor(
+                execute,
+                ports[PortName.BLOBS],
+                context.clock,
+                settings.server(Role.EXECUTOR),
+                context.secret,
+                max_jobs=settings.max_jobs,
+                observe=observe,
+            ) as served,
+            asyncio.TaskGroup() as tasks,
+        ):
+            asked = readiness.probes(ports[PortName.BUS], ports[PortName.STATE])
+            asking = tasks.create_task(readiness.watch(asked, served.set_ready))
+            try:
+                yield served
+            finally:
+                asking.cancel()

@@ -1,0 +1,52 @@
+"""A service from its start to its stop by signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from fleet_adapters.grpc.serving import Served
+from fleet_bootstraps.services.executor import executor_service
+from fleet_bootstraps.services.orchestrator import orchestrator_service
+from fleet_bootstraps.services.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A service that serves, as it is told to whoever started it."""
+
+    service: str
+    address: str
+    pid: int
+
+
+SERVICES: dict[Role, Callable[..., AbstractAsyncContextManager[Served]]] = {
+    Role.EXECUTOR: executor_service,
+    Role.ORCHESTRATOR: orchestrator_service,
+}
+
+
+async def run_until_stopped(
+    role: Role, service: AbstractAsyncContextManager[Served], say: Callable[[Up], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT; then stop in order."""
+    async with _stopping() as stopped, service as served:
+        say(Up(str(role), served.address, os.getpid()))
+        await stopped.wait()
+
+
+@asynccontextmanager
+async def _stopping() -> AsyncIterator[asyncio.Event]:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for one in signals:
+        loop.add_signal_handler(one, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)
