@@ -40,12 +40,18 @@ class Line:
         self._pending: deque[_Pending] = deque()
         self._wake = asyncio.Event()
         self._ended = False
+        self._error: RedisError = BrokenError("the connection was closed")
         self._serving = self._loop.create_task(self._serve())
 
     @property
     def ended(self) -> bool:
         """Whether it takes no more requests."""
         return self._ended
+
+    @property
+    def waited_on(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._pending)
 
     @property
     def closed(self) -> bool:
@@ -62,29 +68,31 @@ class Line:
 
     def leave(self) -> None:
         """Take no more requests; those under way fail."""
-        self._ended = True
         self._serving.cancel()
+        self._end()  # a task that is cancelled before it began does not come to its `finally`
 
     async def until_closed(self) -> None:
         """Wait until the connection is closed."""
         await asyncio.wait({self._serving})
 
     async def _serve(self) -> None:
-        error: RedisError = BrokenError("the connection was closed")
         try:
             await self._run()
         except* RedisError as group:
-            error = _first(group)
+            self._error = _first(group)
         except* Exception as group:  # noqa: BLE001 -- whatever it was, those who wait are told
-            error = BrokenError(f"what it sends is no answer: {_first(group)!r}")
+            self._error = BrokenError(f"what it sends is no answer: {_first(group)!r}")
         finally:
-            self._ended = True
-            for future, _ in self._pending:
-                if not future.done():
-                    future.set_exception(error)
-            self._pending.clear()
+            self._end()
             with suppress(RedisError):  # it took too long to say goodbye
                 await self._connection.disconnect()
+
+    def _end(self) -> None:
+        self._ended = True
+        for future, _ in self._pending:
+            if not future.done():
+                future.set_exception(self._error)
+        self._pending.clear()
 
     async def _run(self) -> None:
         connect: Callable[[], Awaitable[None]] = self._connection.connect

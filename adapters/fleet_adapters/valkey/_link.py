@@ -1,4 +1,4 @@
-"""What a store asks the server through: a line, and another one when that has broken."""
+"""What a store asks the server through: a few lines, and others when those have broken."""
 
 from __future__ import annotations
 
@@ -26,22 +26,30 @@ class Script:
 class Link:
     """Commands to one server; every error is one of the ports'.
 
-    A broken connection fails the requests under way and no other: the next request makes a new
+    A broken line fails the requests under way on it and no other: the next request makes a new
     one. Nothing is sent twice.
+
+    One line would carry everything, but the server takes 16 KiB at a time from each and syncs its
+    file after each such round: requests on several lines share a sync.
 
     Args:
         connect: makes the driver's connection, without connecting it.
         where: the server, for messages.
         timeout_s: how long an answer may take.
+        most: lines at most; a further one is made when all are waited on.
     """
 
     def __init__(
-        self, connect: Callable[[], AbstractConnection], where: str, timeout_s: float
+        self,
+        connect: Callable[[], AbstractConnection],
+        where: str,
+        timeout_s: float,
+        most: int,
     ) -> None:
         self.where = where
         self._connect = connect
         self._timeout_s = timeout_s
-        self._line: Line | None = None
+        self._most = most
         self._lines: list[Line] = []
         self._closed = False
 
@@ -88,15 +96,24 @@ class Link:
             raise translated(error, self.where) from error
 
     async def _ask(self, *args: Argument) -> Any:
-        line = self._line
-        if line is None or line.ended:
-            if self._closed:
-                raise Unavailable(f"the connection to {self.where} is closed")
-            line = self._line = Line(self._connect(), self._timeout_s)
-            self._lines = [*(old for old in self._lines if not old.closed), line]
+        line = self._idlest()
         try:
             return await line.ask(*args)
         except ReadOnlyError:
             # The primary is another server now; its address may be the same one.
             line.leave()
             raise
+
+    def _idlest(self) -> Line:
+        usable = [line for line in self._lines if not line.ended]
+        idlest = min(usable, key=_waited_on, default=None)
+        if idlest is None or (idlest.waited_on and len(usable) < self._most):
+            if self._closed:
+                raise Unavailable(f"the connection to {self.where} is closed")
+            idlest = Line(self._connect(), self._timeout_s)
+            self._lines = [*(line for line in self._lines if not line.closed), idlest]
+        return idlest
+
+
+def _waited_on(line: Line) -> int:
+    return line.waited_on

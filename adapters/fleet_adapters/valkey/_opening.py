@@ -71,11 +71,12 @@ async def opened(settings: ValkeySettings, ctx: FactoryContext) -> AsyncIterator
             "use 1 to 64 letters, digits, dots, hyphens and underscores",
             field="namespace",
         )
-    if settings.timeout_ms < 1:
-        raise ProfileError("should be at least 1", field="timeout_ms")
+    for field in ("timeout_ms", "connections"):
+        if getattr(settings, field) < 1:
+            raise ProfileError("should be at least 1", field=field)
     where = f"the server at {url.hostname}:{url.port or _PORT}"
     connect = _connecting(settings, url, ctx)
-    async with Link(connect, where, settings.timeout_ms / 1000) as link:
+    async with Link(connect, where, settings.timeout_ms / 1000, settings.connections) as link:
         await _verify(link, settings)
         yield link
 

@@ -31,6 +31,8 @@ class ValkeySettings:
         cert: a PEM file with the certificate to show, where the server asks for one.
         key: a PEM file with that certificate's key; empty where `cert` holds it.
         timeout_ms: how long an answer may take, the making of a connection included.
+        connections: at most, for each port; one carries any number of calls, several let them
+            share the server's syncs.
         durable: whether a server that may lose an acknowledged write, because it keeps no
             append-only file, is refused.
     """
@@ -43,6 +45,7 @@ class ValkeySettings:
     cert: str = ""
     key: str = ""
     timeout_ms: int = 5_000
+    connections: int = 8
     durable: bool = True
 
 
