@@ -287,12 +287,7 @@ class Execute(Executor):
         try:
             if held.cancelled:
                 return _cancelled(held.job)
-            if not held.claimed and not await self._until(
-                held.job, lambda: self._claimed_or_journaled(held)
-            ):
-                return None
-            self._mark(held, "running")
-            return await self._perform(held.job)
+            return await self._perform(held)
         except asyncio.CancelledError:
             if not held.cancelled:
                 raise
@@ -307,15 +302,23 @@ class Execute(Executor):
             held.interruptible = False
             held.ended = True
 
-    async def _perform(self, job: AgentJob) -> AgentResult:
+    async def _perform(self, held: _Held) -> AgentResult | None:
         """Run the job; a runner that is away is asked again until the job's deadline."""
+        job = held.job
         while True:
+            if not held.claimed and not await self._until(
+                job, lambda: self._claimed_or_journaled(held)
+            ):
+                return None
+            self._mark(held, "running")
             try:
                 return await self._runner.run(job, self._hearing(job))
             except Unavailable as error:
                 if self._clock() + _RETRY_MS >= job.slice.deadline_ms:
                     return failed(job, error.code, str(error))
                 await asyncio.sleep(_RETRY_MS / 1000)
+            # The claim may have lapsed while the runner was away, and another have journaled it.
+            held.claimed = False
 
     async def _claimed_or_journaled(self, held: _Held) -> bool:
         """Wait for a job that another executor holds: True once it is ours.

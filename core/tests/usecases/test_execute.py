@@ -23,7 +23,7 @@ from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.errors import InputError, StoreError, Unavailable
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.model import OnText
-from fleet_core.ports.state_store import Put, Write
+from fleet_core.ports.state_store import Delete, Put, Write
 from fleet_core.testing.faults import Fault, FaultyBus, FaultyState
 from fleet_core.testing.jobs import HeldRunner, a_job
 from fleet_core.testing.playing import replied
@@ -31,6 +31,7 @@ from fleet_core.testing.process import Silence
 from fleet_core.testing.saying import ObedientModel
 from fleet_core.usecases import deliberate, hydrate, keys, plans
 from fleet_core.usecases.consume import PATIENT, consume
+from fleet_core.usecases.documents import dump_object
 from fleet_core.usecases.execute import Execute, ExecuteSettings
 from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.patience import delay_ms
@@ -142,6 +143,25 @@ async def test_a_claim_whose_answer_is_slow_begins_nothing_that_has_ended(
         await asyncio.sleep(5)
         assert runner.begun.total() == 1
         assert not await there.state.scan("claim/")
+
+
+async def test_a_runner_that_comes_back_repeats_nothing_that_was_journaled_meanwhile(
+    stores: Callable[[], Stores],
+) -> None:
+    """Its claim had lapsed, e.g. because the store's clock jumped, and another ran the job."""
+    there, runner, job = stores(), HeldRunner(), a_job()
+    runner.errors = [Unavailable("the worker was lost")]
+    async with executing(there, runner) as execute:
+        await execute.submit([job])
+        while not runner.begun:  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.01)
+        kept = Put(keys.journal(job.job_id), dump_object(replied(job, "another's")), 0)
+        await there.state.commit([kept, Delete(keys.claim(job.job_id))])
+        (result,) = await results(there, 1)
+        assert result.text == "another's"
+        assert runner.begun.total() == 1
+        await asyncio.sleep(1)
+        assert not await execute.active()
 
 
 async def test_an_executor_knows_its_own_claim_again(
