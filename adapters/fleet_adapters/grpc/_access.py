@@ -11,6 +11,7 @@ import grpc
 from fleet_adapters.grpc._errors import Status
 from fleet_adapters.grpc._surrounding import Context
 from fleet_adapters.grpc.settings import GrpcServerSettings
+from fleet_core.errors import ProfileError
 
 _OPEN = "/grpc.health.v1.Health/"  # probes of a platform have no token
 _SCHEME = "bearer "
@@ -19,6 +20,24 @@ _NO_TOKEN = Status(
 )
 _WRONG_TOKEN = Status(grpc.StatusCode.UNAUTHENTICATED, "the bearer token is not ours")
 _NOT_ADMIN = Status(grpc.StatusCode.PERMISSION_DENIED, "this RPC asks for the admin token")
+
+
+def bearer_token(name: str, secret: Callable[[str], str]) -> str:
+    """The secret of that name; empty where there is no name.
+
+    Raises:
+        ProfileError: it is not set, or no header can carry it.
+    """
+    token = secret(name) if name else ""
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise ProfileError(
+            f"the secret {name} holds what no header can carry",
+            "use letters, digits and signs of ASCII, without spaces",
+            field=name,
+        )
+    if name and not token:
+        raise ProfileError(f"the secret {name} is empty", field=name)
+    return token
 
 
 class Access:
@@ -33,8 +52,8 @@ class Access:
     def __init__(
         self, settings: GrpcServerSettings, secret: Callable[[str], str], admin: frozenset[str]
     ) -> None:
-        self._token = secret(settings.token).encode() if settings.token else b""
-        self._admin_token = secret(settings.admin_token).encode() if settings.admin_token else b""
+        self._token = bearer_token(settings.token, secret).encode()
+        self._admin_token = bearer_token(settings.admin_token, secret).encode()
         self._admin = admin
 
     @asynccontextmanager

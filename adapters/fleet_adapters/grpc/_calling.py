@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import grpc
 
+from fleet_adapters.grpc._access import bearer_token
 from fleet_adapters.grpc._deadline import remaining
 from fleet_adapters.grpc._errors import from_rpc_error
 from fleet_adapters.grpc.exposure import refuse_plain
@@ -85,7 +86,7 @@ async def opened_peer(
         ProfileError: the address, a file or the token's name is wrong.
     """
     refuse_plain(address, tls=settings.encrypted, insecure=settings.insecure)
-    token = secret(settings.token) if settings.token else ""
+    token = bearer_token(settings.token, secret)
     options = _options(settings)
     if settings.encrypted:
         channel = grpc.aio.secure_channel(address, _credentials(settings), options)

@@ -33,7 +33,7 @@ class Gate:
             yield
             return
         if self.stopping.is_set():
-            await to_status(stopping()).abort(context)
+            await to_status(stopping_error()).abort(context)
         self._under_way += 1
         self._idle.clear()
         try:
@@ -54,6 +54,6 @@ class Gate:
         return 0
 
 
-def stopping() -> Unavailable:
+def stopping_error() -> Unavailable:
     """Told to callers of a service that stops."""
     return Unavailable("the service is stopping", "call another, or again in a while")

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
@@ -48,17 +48,35 @@ def unobserved(call: RpcCall) -> None:
     """Nobody watches."""
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure; `unit` is e.g. `calls`, `ms`, `bytes`."""
+
+    name: str
+    value: float
+    unit: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
 class RpcCounters:
-    """Counts RPCs by service, method and code; an `Observe`."""
+    """Counts RPCs by side, service, method and code; an `Observe`."""
 
     def __init__(self) -> None:
-        self.calls: Counter[tuple[str, str, str]] = Counter()
-        self.milliseconds: Counter[tuple[str, str]] = Counter()
+        self._calls: Counter[tuple[str, str, str, str]] = Counter()
+        self._ms: dict[tuple[str, str, str, str], float] = {}
 
     def __call__(self, call: RpcCall) -> None:
         """Count one."""
-        self.calls[call.service, call.method, call.code] += 1
-        self.milliseconds[call.service, call.method] += call.duration_ms  # type: ignore[assignment]  # a sum of floats
+        key = (call.side, call.service, call.method, call.code)
+        self._calls[key] += 1
+        self._ms[key] = self._ms.get(key, 0.0) + call.duration_ms
+
+    def figures(self) -> Iterator[Figure]:
+        """`rpc_calls` and the `rpc_ms` that they took together."""
+        for key in sorted(self._calls):
+            labels = dict(zip(("side", "service", "method", "code"), key, strict=True))
+            yield Figure("rpc_calls", self._calls[key], "calls", labels)
+            yield Figure("rpc_ms", self._ms[key], "ms", labels)
 
 
 @dataclass(slots=True)
@@ -127,8 +145,9 @@ def _traceparent(context: Context) -> str:
 
 
 _NAMES: dict[object, str] = {code.value[0]: code.name for code in grpc.StatusCode}
+_NAMES[None] = grpc.StatusCode.OK.name  # none was set
 
 
 def _name_of(code: object) -> str:
-    """The driver gives the code of an RPC that ended by itself as a number."""
+    """Where it is not one of its enum, the driver gives a code as a number."""
     return code.name if isinstance(code, grpc.StatusCode) else _NAMES.get(code, "UNKNOWN")
