@@ -16,6 +16,8 @@ from fleet_plugins.settings import close_matches
 
 Table = Mapping[str, Any]
 ENVIRONMENT_PREFIX = "FLEET_"
+OTHER_NAMES = {"RAY_EXECUTOR_ADDRESS": "FLEET_EXECUTOR__ADDRESS"}
+"""Variables that stand for others, by the name that deployments know them by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def layered(profile: str, environ: Mapping[str, str], sets: Iterable[str]) -> Ta
     Args:
         profile: a built-in name, or a path to a TOML file whose `extends` names what it is laid
             over (`embedded` unless it says otherwise).
-        environ: read for `FLEET_<TABLE>__<KEY>`.
+        environ: read for `FLEET_<TABLE>__<KEY>` and `OTHER_NAMES`.
         sets: `table.key=value` each.
 
     Raises:
@@ -159,8 +161,9 @@ def _named(head: str, name: str) -> str:
 def _environment(environ: Mapping[str, str]) -> Tables:
     out: Tables = {}
     for variable, text in sorted(environ.items()):
-        parts = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")
-        if not variable.startswith(ENVIRONMENT_PREFIX) or len(parts) < 2:
+        name = _known_name(variable, environ)
+        parts = name.removeprefix(ENVIRONMENT_PREFIX).split("__")
+        if not name.startswith(ENVIRONMENT_PREFIX) or len(parts) < 2:
             continue
         head = parts[0].lower()
         if head in NAMED_TABLES and len(parts) > 2:
@@ -169,6 +172,18 @@ def _environment(environ: Mapping[str, str]) -> Tables:
             table, key = head, ".".join(parts[1:]).lower()
         out.setdefault(table, {})[key] = Given(text, variable, is_text=True)
     return out
+
+
+def _known_name(variable: str, environ: Mapping[str, str]) -> str:
+    """The variable that another name stands for; any other is its own."""
+    name = OTHER_NAMES.get(variable, variable)
+    if environ.get(name, environ[variable]) != environ[variable]:
+        raise ProfileError(
+            f"is {environ[variable]!r}, and {name}, which means the same, is {environ[name]!r}",
+            "set one of the two",
+            source=variable,
+        )
+    return name
 
 
 def _sets(sets: Iterable[str]) -> Tables:

@@ -89,6 +89,20 @@ def test_the_environment_names_councils_and_models() -> None:
     assert value(tables, "prices.big", "prompt") == "1.5"
 
 
+def test_the_executors_address_has_another_name() -> None:
+    ours, theirs = "FLEET_EXECUTOR__ADDRESS", "RAY_EXECUTOR_ADDRESS"
+
+    tables = layered("embedded", {theirs: "a:1"}, [])
+    both = layered("embedded", {theirs: "a:1", ours: "a:1"}, [])
+    with pytest.raises(ProfileError, match=f"is 'a:1', and {ours}, .* is 'b:1'") as refused:
+        layered("embedded", {theirs: "a:1", ours: "b:1"}, [])
+
+    assert value(tables, "executor", "address") == "a:1"
+    assert tables["executor"]["address"].source == theirs
+    assert value(both, "executor", "address") == "a:1"
+    assert refused.value.source == theirs
+
+
 def test_council_names_meet_whatever_their_case() -> None:
     tables = layered("embedded", {"FLEET_COUNCILS__DEV__SIZE": "5"}, ["councils.dev.seed=7"])
 
