@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import ray
@@ -53,14 +53,9 @@ async def hired(
         PluginError: it runs other versions, or the fleet is not installed there.
         FleetError: what its adapters refuse with.
     """
-    kind: Any = ray.remote(Worker)
-    actor = kind.options(
-        num_cpus=settings.cpus,
-        resources=dict(settings.resources) or None,
-        max_restarts=0,  # a restarted one has no models: the pool makes a new one instead
-        max_task_retries=0,
-        scheduling_strategy="SPREAD",
-    ).remote()
+    with _lost():
+        # In a thread: where the head is gone, this blocks until Ray ends the process.
+        actor = await asyncio.to_thread(_actor, settings)
     try:
         with _lost():
             about = json.loads(await actor.about.remote())
@@ -75,7 +70,19 @@ async def hired(
         await _close(actor)
         raise
     finally:
-        ray.kill(actor)
+        with suppress(RayError):  # it has ended already
+            await asyncio.to_thread(ray.kill, actor)
+
+
+def _actor(settings: RaySettings) -> Any:
+    kind: Any = ray.remote(Worker)
+    return kind.options(
+        num_cpus=settings.cpus,
+        resources=dict(settings.resources) or None,
+        max_restarts=0,  # a restarted one has no models: the pool makes a new one instead
+        max_task_retries=0,
+        scheduling_strategy="SPREAD",
+    ).remote()
 
 
 async def _close(actor: Any) -> None:

@@ -40,6 +40,10 @@ class Cluster:
         Raises:
             Unavailable: the head does not answer.
         """
+        try:
+            _connect(self.address)
+        except OSError as error:
+            raise Unavailable(f"no Ray head answers at {self.address}: {_line(error)}") from None
         with _spoken(self.address):
             return _session(self.gcs)
 
@@ -110,12 +114,17 @@ def _session(gcs: Any) -> str:
     return str(told.decode())
 
 
-def _wait_until_reachable(address: str, deadline: float) -> None:
+def _connect(address: str) -> None:
+    """Ray itself does not say for a minute that nobody listens."""
     host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_ASK_S):
+        return
+
+
+def _wait_until_reachable(address: str, deadline: float) -> None:
     while True:
         try:
-            with socket.create_connection((host, int(port)), timeout=_ASK_S):
-                return
+            return _connect(address)
         except OSError as error:
             if time.monotonic() > deadline:
                 reason = error.strerror or str(error)

@@ -16,12 +16,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from fleet_adapters.ray.plugin import RaySettings
 from fleet_adapters.ray.pool import Limits, Pool
+from fleet_adapters.ray.sessions import end_session
 from fleet_adapters.ray.versions import versions
 from fleet_adapters.ray.wire import Message, error_data, framed, read_frame
 from fleet_core.domain.codec import from_data
@@ -30,10 +30,6 @@ from fleet_plugins.kit.json_bytes import dump_wire
 
 _log = logging.getLogger("fleet.runner.ray")
 _WATCH_S = 1.0
-
-
-class _Leaving(Exception):
-    """The driver can do nothing more here; a new one should be started."""
 
 
 class _Line:
@@ -68,6 +64,7 @@ class _Driver:
         from fleet_adapters.ray.cluster import attach  # noqa: PLC0415
 
         self._line = line
+        self._folder = folder
         self._settings = settings
         ours = versions()
         self._cluster = attach(settings, ours, folder)
@@ -84,11 +81,10 @@ class _Driver:
         self._pool = Pool(lambda: hired(settings, opening, ours), line.tell, limits)
 
     async def serve(self) -> None:
-        """Until the runner ends the connection, or Ray is gone.
+        """Until the runner ends the connection.
 
         Raises:
-            _Leaving: Ray is gone.
-            FleetError: no worker can serve.
+            FleetError: no worker can serve; alone in a group.
         """
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._pool.serve())
@@ -129,7 +125,8 @@ class _Driver:
         """See whether the head that we know still lives.
 
         Workers live on without it, so it is given time to come back; but one that comes back as
-        another session knows nothing of us.
+        another session knows nothing of us. Then this process ends at once: what waits for Ray
+        would wait for another minute.
         """
         last = time.monotonic()
         while True:
@@ -142,14 +139,17 @@ class _Driver:
             except (FleetError, TimeoutError) as error:
                 silent = time.monotonic() - last
                 if not self._pool.ready or silent > self._settings.head_timeout_ms / 1000:
-                    raise _Leaving(
-                        f"the Ray head at {self._cluster.address} is silent for {silent:.0f} s: "
-                        f"{error or 'no answer'}"
-                    ) from None
+                    at = f"the Ray head at {self._cluster.address} is silent for {silent:.0f} s"
+                    await self._leave(f"{at}: {error or 'no answer'}")
                 continue
             if session != self._cluster.session:
-                raise _Leaving(f"another Ray head has started at {self._cluster.address}")
+                await self._leave(f"another Ray head has started at {self._cluster.address}")
             last = time.monotonic()
+
+    async def _leave(self, reason: str) -> NoReturn:
+        self._line.tell(["leaving", reason])
+        await self._line.close()
+        _end(self._folder, 0)
 
 
 async def _main(fd: int, folder: Path) -> int:
@@ -165,29 +165,18 @@ async def _main(fd: int, folder: Path) -> int:
     except FleetError as error:
         line.tell(["refused", *error_data(error)])
     except BaseExceptionGroup as group:
-        ours, rest = group.split((FleetError, _Leaving))
+        ours, rest = group.split(FleetError)
         if rest is not None or ours is None:
             raise
-        _tell_end(line, ours)
+        line.tell(["refused", *error_data(_first(ours))])
     finally:
         await line.close()
     return 0
 
 
-def _tell_end(line: _Line, group: BaseExceptionGroup[Any]) -> None:
-    for error in _leaves(group):
-        if isinstance(error, FleetError):
-            line.tell(["refused", *error_data(error)])
-        else:
-            line.tell(["leaving", str(error)])
-
-
-def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+def _first(group: BaseExceptionGroup[FleetError]) -> FleetError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _end_with_the_parent(folder: Path) -> None:
@@ -198,7 +187,8 @@ def _end_with_the_parent(folder: Path) -> None:
 
 
 def _end(folder: Path, code: int) -> NoReturn:
-    """At once: what Ray started on this machine ends with this process by itself."""
+    """At once, with all that Ray has started on this machine."""
+    end_session(os.getpid())
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(code)
 
@@ -215,6 +205,7 @@ def main() -> None:
     finally:
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
+        end_session(os.getpid())
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from fleet_adapters.ray.sessions import end_session
 from fleet_adapters.ray.wire import Message, framed, read_frame
 
 _END_S = 10.0
@@ -124,3 +125,4 @@ async def _end(process: Process) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+        end_session(process.pid)  # what Ray leaves behind where its driver was killed

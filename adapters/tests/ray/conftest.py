@@ -107,7 +107,8 @@ async def phone() -> AsyncIterator[Phone]:
 
 def secret(name: str) -> str:
     """The executor's own secrets."""
-    return {"CLUSTER_TOKEN": TOKEN, "WRONG_TOKEN": "f" * 64}[name]
+    tokens = {"CLUSTER_TOKEN": TOKEN, "WRONG_TOKEN": "f" * 64, "HEAD_TOKEN": "fedcba9876543210" * 4}
+    return tokens[name]
 
 
 Opened = Callable[[RaySettings], AbstractAsyncContextManager[RayRunner]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from fleet_adapters.ray.sessions import end_session, session_of
 from fleet_core.errors import PluginError, StoreError, Unavailable
 
 _HOST = "127.0.0.1"
@@ -95,23 +95,6 @@ async def ray_head(
         shutil.rmtree(own, ignore_errors=True)
 
 
-def session_of(pid: int) -> list[tuple[int, str]]:
-    """The living processes of the session that a process began, each with its command line."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        with suppress(OSError):
-            # After the name in parentheses: state, parent, group, session.
-            state, _parent, _group, session = (
-                (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            )
-            if int(session) == pid and state != "Z":
-                said = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
-                found.append((int(entry.name), said.decode("utf-8", "replace")))
-    return found
-
-
 def _command(port: int, cpus: int, own: Path) -> list[str]:
     return [
         sys.executable,
@@ -168,9 +151,7 @@ async def _end(process: Process) -> None:
     except TimeoutError:
         pass  # what is left is ended below
     finally:
-        for pid, _ in session_of(process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_session(process.pid)
         await process.wait()
 
 

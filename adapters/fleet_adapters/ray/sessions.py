@@ -1,0 +1,39 @@
+"""The processes of a session: what a process that began one has left behind is found by it.
+
+Ray does not end all that it starts when it is killed. A session's number is the process id of who
+began it, and it is inherited; so nobody else's processes are ever among them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def session_of(pid: int) -> list[tuple[int, str]]:
+    """The living processes of the session that a process began, each with its command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        with suppress(OSError):
+            # After the name in parentheses: state, parent, group, session.
+            state, _parent, _group, session = (
+                (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            )
+            if int(session) == pid and state != "Z":
+                said = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append((int(entry.name), said.decode("utf-8", "replace")))
+    return found
+
+
+def end_session(pid: int) -> None:
+    """Kill what is left of a session, but not the caller."""
+    if not Path("/proc/self").exists():
+        return  # no Linux: there Ray's own reaper is all there is
+    for left, _ in session_of(pid):
+        if left != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(left, signal.SIGKILL)

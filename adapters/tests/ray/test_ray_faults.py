@@ -1,0 +1,172 @@
+"""What ends under the runner, by its process id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_adapters.ray.plugin import RaySettings
+from fleet_adapters.ray.runner import RayRunner
+from fleet_adapters.ray.sessions import session_of
+from fleet_bootstraps.stack.ray import ray_head
+from fleet_core.domain.job import AgentResult, Outcome
+from fleet_core.errors import Unavailable
+from fleet_core.testing.jobs import a_job
+from fleet_core.testing.saying import ObedientModel
+
+pytestmark = [pytest.mark.anyio, pytest.mark.connected]
+
+Opened = Callable[[RaySettings], AbstractAsyncContextManager[RayRunner]]
+
+
+async def until(true: Callable[[], object], limit_s: float = 30) -> None:
+    async with asyncio.timeout(limit_s):
+        while not true():  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.02)
+
+
+async def run_again(runner: RayRunner, number: int) -> AgentResult:
+    """As Execute does it."""
+    while True:
+        try:
+            return await runner.run(a_job(number))
+        except Unavailable:
+            await asyncio.sleep(0.2)
+
+
+@pytest.fixture
+def model(phone: Any) -> ObedientModel:
+    phone.model = ObedientModel()
+    phone.pids.clear()
+    return phone.model  # type: ignore[no-any-return]  # it was just made
+
+
+async def test_the_jobs_of_a_killed_worker_are_run_again_by_another(
+    opened: Opened, clustered: RaySettings, model: ObedientModel, phone: Any
+) -> None:
+    heard: list[str] = []
+    async with opened(clustered) as runner, asyncio.TaskGroup() as tasks:
+        model.go.clear()
+        runs = [tasks.create_task(runner.run(a_job(n), heard.append)) for n in (1, 2, 3)]
+        await until(lambda: model.begun == 3)
+        (pid,) = set(phone.pids)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: model.begun == 6)
+        assert pid not in phone.pids[3:]
+        model.go.set()
+    for run in runs:
+        assert run.result().outcome is Outcome.OK
+        assert run.result().usage.attempts == 2
+    assert "".join(heard) == "a b c" * 3
+    assert model.stopped == 3
+
+
+async def test_a_job_that_ends_every_worker_ends_failed(
+    opened: Opened, clustered: RaySettings, model: ObedientModel, phone: Any
+) -> None:
+    async with opened(replace(clustered, retries=1)) as runner:
+        model.go.clear()
+        run = asyncio.create_task(runner.run(a_job()))
+        for begun in (1, 2):
+            await until(lambda begun=begun: model.begun == begun)  # type: ignore[misc]  # bound now
+            os.kill(phone.pids[-1], signal.SIGKILL)
+        result = await run
+        assert result.failure is not None
+        assert (result.outcome, result.failure.code) == (Outcome.FAILED, "unavailable")
+        assert "2 times" in result.failure.reason
+        model.go.set()
+        assert (await runner.run(a_job(2))).outcome is Outcome.OK
+
+
+async def test_jobs_are_handed_back_when_the_driver_is_killed_and_another_is_started(
+    opened: Opened, clustered: RaySettings, model: ObedientModel
+) -> None:
+    async with opened(clustered) as runner:
+        model.go.clear()
+        run = asyncio.create_task(runner.run(a_job()))
+        await until(lambda: model.begun == 1)
+        pid = runner.driver_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(Unavailable, match="driver"):
+            await run
+        assert (await runner.stats()).slots == 0
+        await until(lambda: model.stopped == 1)  # Ray ends the workers of a driver that has ended
+        model.go.set()
+        async with asyncio.timeout(30):
+            assert (await run_again(runner, 2)).outcome is Outcome.OK
+        assert runner.driver_pid not in (None, pid)
+
+
+async def test_the_service_lives_on_when_the_ray_head_is_killed_and_works_with_the_next(
+    opened: Opened, model: ObedientModel, tmp_path: Path
+) -> None:
+    token = "fedcba9876543210" * 4
+    settings = RaySettings(actors=1, calls=4, token="HEAD_TOKEN")
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(AsyncExitStack())
+        head = await first.enter_async_context(ray_head(tmp_path, token))
+        runner = await stack.enter_async_context(opened(replace(settings, address=head.address)))
+        model.go.clear()
+        run = asyncio.create_task(runner.run(a_job()))
+        await until(lambda: model.begun == 1)
+        os.kill(head.gcs_pid, signal.SIGKILL)
+        with pytest.raises(Unavailable, match="Ray"):
+            await asyncio.wait_for(run, 60)
+        await until(lambda: model.stopped == 1)
+        model.go.set()
+        with pytest.raises(Unavailable, match="Ray"):
+            await runner.run(a_job(2))
+        await first.aclose()
+        port = int(head.address.rpartition(":")[2])
+        await stack.enter_async_context(ray_head(tmp_path, token, port=port))
+        async with asyncio.timeout(60):
+            assert (await run_again(runner, 3)).outcome is Outcome.OK
+        assert (await runner.stats()).slots > 0
+
+
+HOLDER = """
+import asyncio, sys, time
+from pathlib import Path
+from fleet_adapters.ray import plugin
+from fleet_adapters.ray.plugin import RaySettings
+from fleet_plugins.api import FactoryContext
+
+async def main():
+    ctx = FactoryContext(lambda: 0, lambda name: "", Path(sys.argv[1]))
+    async with plugin.runner.fleet_adapter().factory(RaySettings(actors=1), ctx) as runner:
+        print(runner.driver_pid, flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_of_a_ray_of_its_own_outlives_a_killed_executor(tmp_path: Path) -> None:
+    executor = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert executor.stdout is not None
+    driver = int(await asyncio.wait_for(executor.stdout.readline(), 60))
+    folder = Path(f"/proc/{driver}/cwd").resolve()
+    started = session_of(driver)
+    assert any("gcs_server" in said for _, said in started)
+    assert folder.exists()
+    executor.kill()
+    await executor.wait()
+    try:
+        await until(lambda: not session_of(driver))
+        assert not folder.exists()
+    finally:
+        for pid, _ in session_of(driver):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
