@@ -24,7 +24,8 @@ class WiredState(StateStore):
 
     async def get(self, keys: Sequence[str]) -> Sequence[Document | None]:
         """See the port."""
-        return await self._wire.ask(self._lane, "state", f"get {short(keys[0])}", lambda: self._inner.get(keys))
+        what = f"get {short(keys[0]) if keys else 'nothing'}"
+        return await self._wire.ask(self._lane, "state", what, lambda: self._inner.get(keys))
 
     async def commit(self, writes: Sequence[Write]) -> Sequence[int]:
         """See the port."""

@@ -186,7 +186,7 @@ class Simulation:
         state = self.auditor.stores.state
         return [
             document.key
-            for prefix in (keys.DUE, keys.PLAN_OPEN, "claim/")
+            for prefix in (keys.DUE, keys.PLAN_OPEN, "claim/", "accepted")
             for document in at_once(lambda prefix=prefix: state.scan(prefix))
         ]
 

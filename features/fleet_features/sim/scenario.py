@@ -34,7 +34,13 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Drawn once from the seed."""
+    """Drawn once from the seed.
+
+    Attributes:
+        big: some answers are too large to travel in a message.
+        joined: bus and state store are one server with transactions over both.
+        keeps_jobs: executors take up what another one had accepted.
+    """
 
     plans: tuple[Plan, ...]
     councils: Mapping[str, Council]
@@ -45,6 +51,7 @@ class Scenario:
     deeds: tuple[Deed, ...]
     big: bool
     joined: bool
+    keeps_jobs: bool
 
 
 def drawn(luck: random.Random) -> Scenario:
@@ -80,6 +87,7 @@ def drawn(luck: random.Random) -> Scenario:
         tuple(deeds[: luck.choice([0, 0, 1, 2, 3])]),
         big=luck.random() < 0.03,
         joined=luck.random() < 0.3,
+        keeps_jobs=luck.random() < 0.5,
     )
 
 

@@ -144,7 +144,10 @@ class Service:
         runner = DrawnRunner(
             self.lane, model, wire.adversary, self.fleet.auditor, wire.trace, self.clock
         )
-        settings = ExecuteSettings(self.name, self.fleet.scenario.claim_ttl_ms)
+        scenario = self.fleet.scenario
+        settings = ExecuteSettings(
+            self.name, scenario.claim_ttl_ms, keeps_jobs=scenario.keeps_jobs
+        )
         self.execute = Execute(runner, stores, Silence(), settings)
         await stack.enter_async_context(self.execute.running())
 
