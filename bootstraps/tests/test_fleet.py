@@ -52,7 +52,10 @@ def profile(name: str, tmp_path: Path) -> tuple[Profile, FactoryContext]:
     return found, FactoryContext(system_clock, secrets_from({}), tmp_path / "home")
 
 
-@pytest.mark.parametrize("name", builtin_names())
+IN_ONE_PROCESS = [name for name in builtin_names() if not name.startswith("fleet")]
+
+
+@pytest.mark.parametrize("name", IN_ONE_PROCESS)
 async def test_every_provider_of_a_built_in_profile_gives_its_type(
     name: str, tmp_path: Path
 ) -> None:
