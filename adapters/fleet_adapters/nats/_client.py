@@ -30,6 +30,13 @@ class HoldingClient(Client):
             writer.transport.abort()
             await asyncio.sleep(0)
 
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        # The driver writes a ping past what still waits to be written: then the pong that `flush`
+        # and `drain` wait for says nothing of the subscription that was made, or ended, before.
+        await self._flush_pending(force_flush=True)
+        still_wanted()
+        await super()._send_ping(future)
+
     async def _connect_to_server(self, s: Any) -> None:
         await self.hang_up()
         await super()._connect_to_server(s)
@@ -48,3 +55,10 @@ class HoldingClient(Client):
         if self.tls_only and initial_connection and not info.get("tls_required"):
             raise Error("nats: the server does not insist on TLS, the settings do")
         await super()._process_info(info, initial_connection)
+
+
+def still_wanted() -> None:
+    """The driver swallows a cancellation while it writes; a task must not miss one."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

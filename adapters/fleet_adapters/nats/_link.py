@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as DriverError
 
 from fleet_adapters.nats._auth import options, wants_tls
-from fleet_adapters.nats._client import HoldingClient
+from fleet_adapters.nats._client import HoldingClient, still_wanted
 from fleet_adapters.nats._errors import Refused, forbidden, login_refused, translate
 from fleet_adapters.nats.settings import NatsSettings
 from fleet_core.errors import FleetError, StoreError, Unavailable
@@ -111,12 +111,11 @@ class Link:
         """
         answers: list[Msg | None] = [None] * len(questions)
         limit_s = within_s or self._answer_s
-        why = "no connection"
+        why = "no answer"
         try:
             async with asyncio.timeout(limit_s):
                 while None in answers:
                     await self.reached.wait()
-                    why = "no answer"
                     missing = [i for i, answer in enumerate(answers) if answer is None]
                     asked = await self._post([questions[i] for i in missing])
                     nobody = False
@@ -137,6 +136,7 @@ class Link:
                         await asyncio.sleep(_PATIENCE_S)
         except TimeoutError:
             said = f"; the server said: {self._forbidden}" if self._forbidden else ""
+            why = why if self.reached.is_set() else "no connection"
             raise Unavailable(
                 f"NATS at {self._named}: {why} in {limit_s:g} s{said}",
                 "see that the server runs with JetStream, and what it logs",
@@ -151,7 +151,7 @@ class Link:
         """
         with translate(subject):
             await self.client.publish(subject, payload)
-        _still_wanted()
+        still_wanted()
 
     async def flush(self) -> None:
         """Return once the server has seen all that was sent, or does not answer."""
@@ -177,7 +177,7 @@ class Link:
             except BaseException:
                 self._drop(asked)
                 raise
-        _still_wanted()
+        still_wanted()
         return asked
 
     def _drop(self, asked: Sequence[_Asked]) -> None:
@@ -244,7 +244,7 @@ async def linked(settings: NatsSettings, ctx: FactoryContext, name: str) -> Asyn
         yield link
     finally:
         await link.flush()
-        with suppress(DriverError):
+        with suppress(DriverError, OSError):
             await client.close()
         await client.hang_up()
 
@@ -290,7 +290,8 @@ async def _connect(
         if not connecting.done():
             connecting.cancel()
             await asyncio.wait([connecting])
-    await client.close()
+    with suppress(DriverError, OSError):
+        await client.close()
     await client.hang_up()
     raise _no_connection(settings, last[0] if last else TimeoutError("no answer"))
 
@@ -325,10 +326,3 @@ def _away(msg: Msg) -> bool:
     if not msg.data:
         return (msg.headers or {}).get("Status") == _NOBODY
     return b'"code":503' in msg.data and json.loads(msg.data).get("error", {}).get("code") == 503
-
-
-def _still_wanted() -> None:
-    """The driver swallows a cancellation while its buffer is full; a task must not miss one."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from fleet_adapters.nats.settings import NatsSettings
+from fleet_adapters.nats.settings import NatsSettings, NatsTokensSettings
 from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.token_stream import TokenStream
 from fleet_plugins.api import Adapter, AdapterPlugin, Capability, FactoryContext, PortName
 
 _SHARED = frozenset({Capability.SHARED_PROCESS, Capability.SHARED_HOST, Capability.SHARED_NETWORK})
@@ -17,6 +18,14 @@ def _bus(settings: NatsSettings, ctx: FactoryContext) -> AbstractAsyncContextMan
     return open_bus(settings, ctx)
 
 
+def _tokens(
+    settings: NatsTokensSettings, ctx: FactoryContext
+) -> AbstractAsyncContextManager[TokenStream]:
+    from fleet_adapters.nats.tokens import open_tokens  # noqa: PLC0415 -- loaded when bound
+
+    return open_tokens(settings, ctx)
+
+
 bus = AdapterPlugin(
     Adapter(
         PortName.BUS,
@@ -26,5 +35,17 @@ bus = AdapterPlugin(
         _SHARED | {Capability.DURABLE},
         extra="nats",
         summary="a durable event log on NATS JetStream",
+    )
+)
+
+tokens = AdapterPlugin(
+    Adapter(
+        PortName.TOKENS,
+        "nats",
+        NatsTokensSettings,
+        _tokens,
+        _SHARED,
+        extra="nats",
+        summary="agents' words, live over NATS",
     )
 )

@@ -39,3 +39,17 @@ class NatsSettings:
     dedup_s: int = 86_400
     replicas: int = 1
     max_event_bytes: int = 768 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NatsTokensSettings(NatsSettings):
+    """The same, and how words are sent.
+
+    Attributes:
+        flush_ms: pieces are joined for so long before they are sent.
+        max_chars: what may wait, in characters, to be sent and at each listener; then the oldest
+            is lost.
+    """
+
+    flush_ms: int = 20
+    max_chars: int = 256 * 1024

@@ -103,10 +103,8 @@ async def test_nkey(opener: Any, tmp_path: Path) -> None:
 
 async def test_creds_file(opener: Any, tmp_path: Path) -> None:
     operator, account = key(nkeys.PREFIX_BYTE_OPERATOR), key(nkeys.PREFIX_BYTE_ACCOUNT)
-    everything = dict.fromkeys(
-        "subs data payload imports exports conn leaf mem_storage disk_storage streams".split(),
-        -1,
-    )
+    unlimited = ("subs", "data", "payload", "conn", "mem_storage", "disk_storage", "streams")
+    everything = dict.fromkeys((*unlimited, "consumer", "imports", "exports", "leaf"), -1)
     account_claims = {"type": "account", "limits": {**everything, "wildcards": True}}
     system = key(nkeys.PREFIX_BYTE_ACCOUNT)
     config = "\n".join(

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.token_stream import TokenStream
 from fleet_plugins.contracts.event_bus import DurableEventBusContract, EventBusContract
+from fleet_plugins.contracts.token_stream import TokenStreamContract
 
 Reopen = Callable[[], Awaitable[Any]]
 
@@ -23,3 +25,10 @@ class TestNatsEventBus(EventBusContract, DurableEventBusContract):
     def reopen(self, opener: Any) -> Reopen:
         reopener: Reopen = opener.reopener("bus")
         return reopener
+
+
+class TestNatsTokenStream(TokenStreamContract):
+    @pytest.fixture
+    async def tokens(self, opener: Any) -> TokenStream:
+        tokens: TokenStream = await opener.open("tokens")
+        return tokens
