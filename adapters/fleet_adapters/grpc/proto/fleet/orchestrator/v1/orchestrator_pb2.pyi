@@ -6,7 +6,6 @@ isort:skip_file
 from collections import abc as _abc
 from fleet_adapters.grpc.proto.fleet.domain.v1 import council_pb2 as _council_pb2
 from fleet_adapters.grpc.proto.fleet.domain.v1 import deliberation_pb2 as _deliberation_pb2
-from fleet_adapters.grpc.proto.fleet.domain.v1 import model_pb2 as _model_pb2
 from fleet_adapters.grpc.proto.fleet.domain.v1 import plan_pb2 as _plan_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -295,30 +294,56 @@ class AgentSpec(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     PERSONA_FIELD_NUMBER: _builtins.int
     BINDING_FIELD_NUMBER: _builtins.int
-    SAMPLING_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    TOP_P_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Empty for `{role}-{n}`."""
     persona: _builtins.str
     """What makes this agent differ, as told to the model."""
     binding: _builtins.str
     """The name of the profile's model binding; empty for `default`."""
+    temperature: _builtins.float
+    """How answers are drawn, as in Sampling; what is unset is the fleet's own default."""
+    top_p: _builtins.float
+    max_tokens: _builtins.int
+    seed: _builtins.int
     @_builtins.property
-    def sampling(self) -> _model_pb2.Sampling:
-        """Unset for the fleet's own defaults."""
-
+    def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
         persona: _builtins.str = ...,
         binding: _builtins.str = ...,
-        sampling: _model_pb2.Sampling | None = ...,
+        temperature: _builtins.float | None = ...,
+        top_p: _builtins.float | None = ...,
+        max_tokens: _builtins.int | None = ...,
+        seed: _builtins.int | None = ...,
+        stop: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sampling", b"sampling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "max_tokens", b"max_tokens", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "binding", b"binding", "persona", b"persona", "sampling", b"sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "agent_id", b"agent_id", "binding", b"binding", "max_tokens", b"max_tokens", "persona", b"persona", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
+    _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
+    _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
+    _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
 
 Global___AgentSpec: _TypeAlias = AgentSpec  # noqa: Y015
 
@@ -444,91 +469,6 @@ class DeleteCouncilResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteCouncilResponse: _TypeAlias = DeleteCouncilResponse  # noqa: Y015
-
-@_typing.final
-class RegisterAgentRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ROLE_FIELD_NUMBER: _builtins.int
-    AGENT_FIELD_NUMBER: _builtins.int
-    role: _builtins.str
-    @_builtins.property
-    def agent(self) -> Global___AgentSpec: ...
-    def __init__(
-        self,
-        *,
-        role: _builtins.str = ...,
-        agent: Global___AgentSpec | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "role", b"role"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RegisterAgentRequest: _TypeAlias = RegisterAgentRequest  # noqa: Y015
-
-@_typing.final
-class RegisterAgentResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    COUNCIL_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def council(self) -> _council_pb2.Council: ...
-    def __init__(
-        self,
-        *,
-        council: _council_pb2.Council | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["council", b"council"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["council", b"council"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RegisterAgentResponse: _TypeAlias = RegisterAgentResponse  # noqa: Y015
-
-@_typing.final
-class UnregisterAgentRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ROLE_FIELD_NUMBER: _builtins.int
-    AGENT_ID_FIELD_NUMBER: _builtins.int
-    role: _builtins.str
-    agent_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        role: _builtins.str = ...,
-        agent_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "role", b"role"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UnregisterAgentRequest: _TypeAlias = UnregisterAgentRequest  # noqa: Y015
-
-@_typing.final
-class UnregisterAgentResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    COUNCIL_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def council(self) -> _council_pb2.Council: ...
-    def __init__(
-        self,
-        *,
-        council: _council_pb2.Council | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["council", b"council"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["council", b"council"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UnregisterAgentResponse: _TypeAlias = UnregisterAgentResponse  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):

@@ -61,14 +61,6 @@ class OrchestratorServiceStub:
     """Drops a kept council; one that is configured for the role stands again. NOT_FOUND where none
     is kept.
     """
-    RegisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]
-    """Gives an agent the next seat of a council. ALREADY_EXISTS where the id has a seat; NOT_FOUND
-    where the role has no council.
-    """
-    UnregisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]
-    """Takes an agent's seat away; those behind it move up. NOT_FOUND where it has none;
-    FAILED_PRECONDITION for the last agent.
-    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetStatusRequest, _orchestrator_pb2.GetStatusResponse]
     """What this service is."""
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetMetricsRequest, _orchestrator_pb2.GetMetricsResponse]
@@ -106,14 +98,6 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     DeleteCouncil: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.DeleteCouncilRequest, _orchestrator_pb2.DeleteCouncilResponse]  # type: ignore[assignment]
     """Drops a kept council; one that is configured for the role stands again. NOT_FOUND where none
     is kept.
-    """
-    RegisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]  # type: ignore[assignment]
-    """Gives an agent the next seat of a council. ALREADY_EXISTS where the id has a seat; NOT_FOUND
-    where the role has no council.
-    """
-    UnregisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]  # type: ignore[assignment]
-    """Takes an agent's seat away; those behind it move up. NOT_FOUND where it has none;
-    FAILED_PRECONDITION for the last agent.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetStatusRequest, _orchestrator_pb2.GetStatusResponse]  # type: ignore[assignment]
     """What this service is."""
@@ -197,26 +181,6 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orchestrator_pb2.DeleteCouncilResponse, _abc.Awaitable[_orchestrator_pb2.DeleteCouncilResponse]]:
         """Drops a kept council; one that is configured for the role stands again. NOT_FOUND where none
         is kept.
-        """
-
-    @_abc_1.abstractmethod
-    def RegisterAgent(
-        self,
-        request: _orchestrator_pb2.RegisterAgentRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_orchestrator_pb2.RegisterAgentResponse, _abc.Awaitable[_orchestrator_pb2.RegisterAgentResponse]]:
-        """Gives an agent the next seat of a council. ALREADY_EXISTS where the id has a seat; NOT_FOUND
-        where the role has no council.
-        """
-
-    @_abc_1.abstractmethod
-    def UnregisterAgent(
-        self,
-        request: _orchestrator_pb2.UnregisterAgentRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_orchestrator_pb2.UnregisterAgentResponse, _abc.Awaitable[_orchestrator_pb2.UnregisterAgentResponse]]:
-        """Takes an agent's seat away; those behind it move up. NOT_FOUND where it has none;
-        FAILED_PRECONDITION for the last agent.
         """
 
     @_abc_1.abstractmethod
