@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import NotFound, StoreError, Unavailable
 
 _READY_S, _STOP_S = 10.0, 10.0
@@ -60,8 +61,7 @@ async def running_nats(
     arguments = ["-c", _CONFIG, "-a", "127.0.0.1", "-p", str(port or -1)]
     with (folder / _LOG).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            _binary(),
-            *arguments,
+            *tied([_binary(), *arguments]),
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

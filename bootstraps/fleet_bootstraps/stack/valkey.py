@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import FleetError, PluginError, StoreError, Unavailable
 
 _HOST = "127.0.0.1"
@@ -44,8 +45,7 @@ class _Server:
         size = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                self.program,
-                "-",
+                *tied([self.program, "-"]),
                 stdin=PIPE,  # where the configuration comes from; it may hold a password
                 stdout=log,
                 stderr=log,
