@@ -35,6 +35,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("ca", "other"):
         openssl(
             *("req", "-x509", *key, "-days", "2", "-subj", f"/CN={name}"),
+            *("-addext", "keyUsage=critical,keyCertSign"),
             *("-keyout", f"{name}.key", "-out", f"{name}.pem"),
         )
     for name in ("server", "client"):
@@ -42,6 +43,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
         openssl(
             *("req", "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", *key, "-days", "2"),
             *("-subj", f"/CN={name}", "-addext", san, "-addext", "basicConstraints=CA:false"),
+            *("-addext", "authorityKeyIdentifier=keyid"),
             *("-keyout", f"{name}.key", "-out", f"{name}.pem"),
         )
     return folder
@@ -64,12 +66,17 @@ async def _behind_tls(plain: str, pki: Path) -> AsyncIterator[str]:
         finally:
             writer.close()
 
+    writers = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection("127.0.0.1", urlsplit(plain).port)
+        writers.extend((writer, there[1]))
         await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as listening:
         yield f"valkeys://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
+        for writer in writers:  # newer Pythons wait for every connection before they leave
+            writer.close()
 
 
 @asynccontextmanager
