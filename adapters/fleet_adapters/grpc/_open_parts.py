@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ class Names(dict[E, Any]):
 
 def json_text(value: Any) -> str:
     """JSON data as ASCII text."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _encode(value)
 
 
 def json_object(text: str, at: str) -> Mapping[str, Any]:
@@ -49,7 +49,7 @@ def json_object(text: str, at: str) -> Mapping[str, Any]:
     if not text:
         return {}
     try:
-        data = json.loads(text, parse_constant=_no_constant)
+        data = _decode(text)
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"is not JSON: {error}", field=at) from None
     if not isinstance(data, dict):
@@ -59,6 +59,11 @@ def json_object(text: str, at: str) -> Mapping[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+# Made once: this is done for every job.
+_encode: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_decode: Callable[[str], Any] = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def required(text: str, at: str) -> str:

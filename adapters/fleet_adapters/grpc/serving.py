@@ -100,9 +100,7 @@ async def serving(
     admin = frozenset(method for service in services for method in service.admin)
     access = Access(settings, secret, admin)
     around = (Telemetry(observe).around, gate.around, access.around, _bounded, _translated)
-    server = grpc.aio.server(
-        interceptors=[Surrounding(one) for one in around], options=_options(settings)
-    )
+    server = grpc.aio.server(interceptors=[Surrounding(around)], options=_options(settings))
     names = [service.name for service in services]
     for service in services:
         service.add(server)
