@@ -58,13 +58,17 @@ async def open_runner(settings: RaySettings, ctx: FactoryContext) -> AsyncIterat
         "cwd": os.getcwd(),  # noqa: PTH109 -- a text is what is sent
     }
     runner = RayRunner(given, _environment(settings, ctx), ctx.log)
-    async with asyncio.TaskGroup() as tasks:
-        keeping = tasks.create_task(runner.keep())
-        try:
-            await runner.started
-            yield runner
-        finally:
-            keeping.cancel()
+    keeping = asyncio.create_task(runner.keep())
+    started = asyncio.create_task(runner.started.wait())
+    try:
+        await asyncio.wait([keeping, started], return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()
+        yield runner
+    finally:
+        started.cancel()
+        keeping.cancel()
+        await asyncio.wait([keeping, started])
 
 
 class RayRunner(Runner):
@@ -81,7 +85,7 @@ class RayRunner(Runner):
         self._numbers = count(1)
         self._calls: dict[int, _Call] = {}
         self._asked: dict[int, asyncio.Future[list[int]]] = {}
-        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.started = asyncio.Event()
 
     @property
     def driver_pid(self) -> int | None:
@@ -126,22 +130,24 @@ class RayRunner(Runner):
             del self._asked[number]
 
     async def keep(self) -> None:
-        """Keep a driver process; start another one whenever it has ended."""
+        """Keep a driver process; start another one whenever it has ended.
+
+        Raises:
+            FleetError: the first one could not serve.
+        """
         wait, longest = _BACK_OFF_S
         while True:
             try:
                 async with driver_process(self._given, self._environ, self._log) as line:
                     self._away = await self._serve(line)
             except FleetError as error:
-                if not self.started.done():
-                    self.started.set_exception(error)
-                    return
+                if not self.started.is_set():
+                    raise
                 self._away = str(error)
             else:
                 wait = _BACK_OFF_S[0]
-            if not self.started.done():
-                self.started.set_exception(Unavailable(self._away))
-                return
+            if not self.started.is_set():
+                raise Unavailable(self._away)
             self._log.warning("%s; a new driver is started in %.1f s", self._away, wait)
             await asyncio.sleep(wait)
             wait = min(2 * wait, longest)
@@ -175,8 +181,7 @@ class RayRunner(Runner):
         kind, number, *rest = message
         if kind == "ready":
             self._line = line
-            if not self.started.done():
-                self.started.set_result(None)
+            self.started.set()
         elif kind == "stats":
             if number in self._asked and not self._asked[number].done():
                 self._asked[number].set_result(rest)

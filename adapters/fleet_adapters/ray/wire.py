@@ -25,7 +25,7 @@ from fleet_plugins.kit.json_bytes import dump_wire
 Message = list[Any]
 
 _LENGTH = 4
-_ERRORS = {kind.code: kind for kind in (PluginError, ProfileError, StoreError, Unavailable)}
+_ERRORS = {kind.code: kind for kind in (PluginError, StoreError, Unavailable)}
 
 
 def packed(messages: Sequence[Message]) -> bytes:
@@ -54,13 +54,15 @@ async def read_frame(reader: asyncio.StreamReader) -> list[Message] | None:
 
 
 def error_data(error: FleetError) -> list[str]:
-    """An error as data: code, message, hint."""
-    return [error.code, error.message, error.hint]
+    """An error as data: code, message, hint, field."""
+    return [error.code, error.message, error.hint, getattr(error, "field", "")]
 
 
 def error_of(data: Sequence[str]) -> FleetError:
     """The error again; one whose class is not known here keeps its words."""
-    code, message, hint = data
+    code, message, hint, field = data
+    if code == ProfileError.code:
+        return ProfileError(message, hint, field=field)
     return _ERRORS.get(code, FleetError)(message, hint)
 
 

@@ -99,7 +99,7 @@ class Phone:
 async def phone() -> AsyncIterator[Phone]:
     """One for all tests, so that the workers need not be told another number."""
     phone = Phone()
-    server = await asyncio.start_server(phone.answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(phone.answer, "127.0.0.1", 0, limit=2**26)
     async with server:
         phone.port = server.sockets[0].getsockname()[1]
         yield phone

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fleet_adapters.ray.sessions import end_session, session_of
+from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import PluginError, StoreError, Unavailable
 
 _HOST = "127.0.0.1"
@@ -49,6 +50,7 @@ async def ray_head(
     port: int = 0,
     cpus: int = 2,
     environ: Mapping[str, str] | None = None,
+    python: str = sys.executable,
     timeout_s: float = 60.0,
 ) -> AsyncIterator[RayHead]:
     """Run a head for as long as the context is held; several can run side by side.
@@ -62,6 +64,7 @@ async def ray_head(
         port: 0 takes a free one.
         cpus: processors it offers.
         environ: what its workers find in their environment beside ours, secrets among it.
+        python: the interpreter whose Ray it is.
         timeout_s: how long it may take to start.
 
     Raises:
@@ -69,7 +72,7 @@ async def ray_head(
         StoreError: it does not start; with what it said last.
         Unavailable: it did not start in time.
     """
-    if find_spec("ray") is None:
+    if python == sys.executable and find_spec("ray") is None:
         raise PluginError("a Ray head needs the package ray", "install swe-ai-fleet[ray]")
     log = _log_in(folder)
     own = Path(tempfile.mkdtemp(prefix="fleet-ray-", dir="/tmp"))
@@ -77,7 +80,7 @@ async def ray_head(
         port = port or _free_port()
         with log.open("wb") as writing:
             process = await asyncio.create_subprocess_exec(
-                *_command(port, cpus, own),
+                *tied(_command(python, port, cpus, own)),
                 stdin=DEVNULL,
                 stdout=writing,
                 stderr=writing,
@@ -95,15 +98,17 @@ async def ray_head(
         shutil.rmtree(own, ignore_errors=True)
 
 
-def _command(port: int, cpus: int, own: Path) -> list[str]:
+def _command(python: str, port: int, cpus: int, own: Path) -> list[str]:
+    # Where gRPC is installed Ray serves its client too, at a port that may be another cluster's.
+    client = find_spec("grpc") is not None and python == sys.executable
     return [
-        sys.executable,
+        python,
         *("-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         f"--node-ip-address={_HOST}",
         f"--port={port}",
         f"--num-cpus={cpus}",
         "--include-dashboard=false",
-        f"--ray-client-server-port={_free_port()}",  # it cannot be done without
+        *([f"--ray-client-server-port={_free_port()}"] if client else []),
         "--min-worker-port=0",  # free ones, so that clusters do not meet
         "--max-worker-port=0",
         f"--object-store-memory={_OBJECTS}",
@@ -146,10 +151,8 @@ async def _end(process: Process) -> None:
                 process.terminate()
         async with asyncio.timeout(_END_S):
             await process.wait()
-            while session_of(process.pid):  # noqa: ASYNC110 -- nobody tells
-                await asyncio.sleep(_LOOK_S)
     except TimeoutError:
-        pass  # what is left is ended below
+        pass  # it is ended below
     finally:
         end_session(process.pid)
         await process.wait()
