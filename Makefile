@@ -5,6 +5,8 @@ PYTHON ?=
 PLAN ?= first
 PROFILE ?= embedded
 BENCH ?= overhead
+SEEDS ?= 200
+SEED ?=
 ARGS ?=
 
 export VENV PYTHON
@@ -13,7 +15,7 @@ bin = $(VENV)/bin
 folders = core plugins adapters bootstraps features
 python_files = $(folders) .ci
 
-.PHONY: help setup machine run test lint check features bench lock protos format clean
+.PHONY: help setup machine run test lint check features bench sim lock protos format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -53,6 +55,9 @@ bench: setup ## measure beside a bare driver: make bench BENCH=overhead
 
 protos: setup ## generate the code of the protos anew
 	$(bin)/python .ci/protos.py write
+
+sim: setup ## the fleet in simulation: make sim SEEDS=200; replay one: make sim SEED=17
+	$(bin)/python -m fleet_features.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 lock: setup ## resolve requirements.lock anew
 	$(bin)/python .ci/lock.py write

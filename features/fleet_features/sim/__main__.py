@@ -1,4 +1,4 @@
-"""`python -m fleet_features.sim`: run the fleet in simulation; the exit code is 1 where it broke."""
+"""`python -m fleet_features.sim`: the fleet in simulation; the exit code is 1 where it broke."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main() -> int:
     for report in run_all(seeds, given.side_by_side):
         reports.append(report)
         if given.digests:
-            print(f"seed {report.seed} {report.digest}")
+            _say(f"seed {report.seed} {report.digest}")
         if report.broken:
             _tell(report)
             if given.until_broken:
@@ -45,12 +45,12 @@ def main() -> int:
 def _replay(seed: int) -> int:
     simulation = Simulation(seed)
     report = simulation.run()
-    print(simulation.trace.text())
-    print(f"\nseed {seed}: {report.virtual_s:.1f} s of its own time, trace {report.digest[:16]}")
+    _say(simulation.trace.text())
+    _say(f"\nseed {seed}: {report.virtual_s:.1f} s of its own time, trace {report.digest[:16]}")
     if report.broken:
         _tell(report)
     else:
-        print("every invariant holds")
+        _say("every invariant holds")
     sys.stdout.flush()
     # What the simulated processes left unfinished must not be unwound now.
     os._exit(int(bool(report.broken)))
@@ -58,8 +58,8 @@ def _replay(seed: int) -> int:
 
 def _tell(report: Report) -> None:
     for broken in report.broken[:3]:
-        print(f"seed {report.seed}: {broken.invariant}: {broken.how} (at {broken.at_s:.4f} s)")
-    print(f"  replay it: make sim SEED={report.seed}", flush=True)
+        _say(f"seed {report.seed}: {broken.invariant}: {broken.how} (at {broken.at_s:.4f} s)")
+    _say(f"  replay it: make sim SEED={report.seed}")
 
 
 def _sum_up(reports: Sequence[Report], took_s: float) -> None:
@@ -69,9 +69,9 @@ def _sum_up(reports: Sequence[Report], took_s: float) -> None:
     cpu_s = sorted(report.cpu_s for report in reports)
     broken = [report for report in reports if report.broken]
     said = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-    print(f"{len(reports)} seeds in {took_s:.1f} s: {said}")
-    print(f"CPU a seed: {cpu_s[len(cpu_s) // 2]:.3f} s at the median, {cpu_s[-1]:.3f} s at most")
-    print(
+    _say(f"{len(reports)} seeds in {took_s:.1f} s: {said}")
+    _say(f"CPU a seed: {cpu_s[len(cpu_s) // 2]:.3f} s at the median, {cpu_s[-1]:.3f} s at most")
+    _say(
         json.dumps(
             {
                 "core": fleet_core.__file__,
@@ -81,6 +81,11 @@ def _sum_up(reports: Sequence[Report], took_s: float) -> None:
             }
         )
     )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

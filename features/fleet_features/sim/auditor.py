@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from fleet_core.domain import events
 from fleet_core.domain.deliberation import FINAL
@@ -19,12 +20,14 @@ from fleet_core.usecases.documents import load_object
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.saved import Saved, read
 from fleet_core.usecases.stores import Stores
+from fleet_features.sim.calls import Calls
 from fleet_features.sim.loop import Lane
 from fleet_features.sim.trace import short
 from fleet_features.sim.transitions import Finding, plan_saved_after, saved_after
 from fleet_features.sim.wire import at_once
 
 PLANNING = "planning"
+_FOR_GOOD = ("deliberation/", "plan/", "journal/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Auditor:
         runs: plans as last saved, by id.
         kept_versions: acknowledged writes: the version by key.
         kept_events: ids of events whose publication was acknowledged.
-        calls: how often each job was begun.
+        calls: what executors call for.
     """
 
     def __init__(
@@ -64,17 +67,12 @@ class Auditor:
         self.runs: dict[str, PlanRun] = {}
         self.kept_versions: dict[str, int] = {}
         self.kept_events: set[str] = set()
-        self.calls: dict[str, int] = {}
+        self.calls = Calls(now, self.report)
         self._now = now
         self._called_for: set[str] = set()
         self._job_places: dict[str, tuple[str, str]] = {}
         self._recorded: set[str] = set()
         self._completed: dict[str, str] = {}
-        self._journaled: dict[str, float] = {}
-        self._granted: dict[tuple[Lane, str], float] = {}
-        self._running: dict[str, dict[Lane, float]] = {}
-        self._disturbed: dict[Lane, float] = {}
-        self._all_disturbed = -1.0
 
     def report(self, invariant: str, how: str) -> None:
         """An invariant is broken."""
@@ -100,16 +98,14 @@ class Auditor:
             elif family == "plan":
                 self._plan(self._document(write.key))
             elif family == "journal":
-                if identity in self._journaled:
-                    self.report("journaled once", f"job {short(identity)} was journaled again")
-                self._journaled.setdefault(identity, self._now())
-            elif family == "claim" and write.expect == 0:
-                self._granted[lane, identity] = self._now()
+                self.calls.journaled(identity)
+            elif family == "claim":
+                self.calls.claimed(lane, identity, write)
 
     def kept(self, writes: Sequence[Write], versions: Sequence[int]) -> None:
         """A process was told that these writes are made."""
         for write, version in zip(writes, versions, strict=True):
-            if isinstance(write, Put) and write.key.startswith(("deliberation/", "plan/", "journal/")):
+            if write.key.startswith(_FOR_GOOD):
                 self.kept_versions[write.key] = max(version, self.kept_versions.get(write.key, 0))
 
     def _document(self, key: str) -> Document:
@@ -121,8 +117,7 @@ class Auditor:
     def _deliberation(self, document: Document, published: Sequence[Event]) -> None:
         after = read(document)
         whole = [
-            replace(e, data=at_once(lambda e=e: opened(e.data, self.stores.blobs)))
-            for e in published
+            replace(e, data=at_once(partial(opened, e.data, self.stores.blobs))) for e in published
         ]
         after = replace(after, unpublished=(*after.unpublished, *whole))
         state = after.state
@@ -138,7 +133,9 @@ class Auditor:
         for step in state.steps[known:]:
             issued = json.loads(self._document(keys.jobs(identity, step.number)).value)
             if [job["job_id"] for job in issued] != [job.job_id for job in step.jobs]:
-                self.report("saved first", f"{where}: step {step.number} was saved without its jobs")
+                self.report(
+                    "saved first", f"{where}: step {step.number} was saved without its jobs"
+                )
             for job in step.jobs:
                 place = (identity, str(job.key))
                 if self._job_places.setdefault(job.job_id, place) != place:
@@ -165,13 +162,17 @@ class Auditor:
             subject, name = event.subject, event.event_id
             if matches(f"{events.DELIBERATION}.>", subject):
                 if name not in self._called_for:
-                    self.report("saved first", f"{lane.name} publishes {short(name)}, which is not saved")
+                    self.report(
+                        "saved first", f"{lane.name} publishes {short(name)}, which is not saved"
+                    )
             elif matches(f"{events.RESULTS}.>", subject):
-                if name.removeprefix("result:") not in self._journaled:
-                    self.report("journal first", f"{lane.name} publishes {short(name)}, not journaled")
+                if name.removeprefix("result:") not in self.calls.journal:
+                    self.report(
+                        "journal first", f"{lane.name} publishes {short(name)}, not journaled"
+                    )
             elif subject == events.CONTEXT_UPDATED:
                 decision = str(event.data["decision_id"])
-                if at_once(lambda decision=decision: self.graph.decision(decision)) is None:
+                if at_once(partial(self.graph.decision, decision)) is None:
                     self.report("saved first", f"{lane.name} publishes {short(name)}, not recorded")
             elif matches(f"{events.DEAD}.>", subject):
                 self.report("no dead letters", f"{lane.name}: {event.data['reason']}")
@@ -196,7 +197,9 @@ class Auditor:
         """A process acknowledges an event: what it leads to must be stored."""
         data = at_once(lambda: opened(event.data, self.stores.blobs))
         if not self._stored(durable, event, data):
-            self.report("stored before acknowledged", f"{lane.name}, {durable}: {short(event.event_id)}")
+            self.report(
+                "stored before acknowledged", f"{lane.name}, {durable}: {short(event.event_id)}"
+            )
 
     def _stored(self, durable: str, event: Event, data: Mapping[str, object]) -> bool:
         if durable == "deliberate":
@@ -232,19 +235,23 @@ class Auditor:
             return False
         return f"context:{name}" in self.kept_events
 
-    # --- the executor
+    # --- what an orchestrator asks of other services
 
     def submitting(self, lane: Lane, jobs: Sequence[AgentJob]) -> None:
         """An orchestrator hands out jobs."""
         for job in jobs:
             if job.job_id not in self._job_places:
-                self.report("saved first", f"{lane.name} submits {short(job.job_id)}, which is not saved")
+                self.report(
+                    "saved first", f"{lane.name} submits {short(job.job_id)}, which is not saved"
+                )
 
     def cancelling(self, lane: Lane, identity: str) -> None:
         """An orchestrator stops the jobs of a deliberation."""
         saved = self.saved.get(identity)
         if saved is None or saved.state.phase not in FINAL:
-            self.report("saved first", f"{lane.name} cancels jobs of {short(identity)}, which goes on")
+            self.report(
+                "saved first", f"{lane.name} cancels jobs of {short(identity)}, which goes on"
+            )
 
     def packing(self, lane: Lane, plan_id: str, task_id: str) -> None:
         """An orchestrator asks for a context pack."""
@@ -253,29 +260,3 @@ class Auditor:
             for s in self.saved.values()
         ):
             self.report("saved first", f"{lane.name} asks for a pack for {task_id}, not started")
-
-    def disturbed(self, lane: Lane | None = None) -> None:
-        """A process (or every one) may have lost its claims through no fault of its own."""
-        if lane is None:
-            self._all_disturbed = self._now()
-        else:
-            self._disturbed[lane] = self._now()
-
-    def call_begins(self, lane: Lane, job: AgentJob) -> None:
-        """An executor calls a model, or runs a check."""
-        identity = job.job_id
-        self.calls[identity] = self.calls.get(identity, 0) + 1
-        granted = self._granted.pop((lane, identity), None)
-        journaled = self._journaled.get(identity)
-        if journaled is not None and (granted is None or granted >= journaled):
-            self.report("paid once", f"{lane.name} calls for {short(identity)}, which is journaled")
-        under_way = self._running.setdefault(identity, {})
-        for other, began in under_way.items():
-            calm = max(self._disturbed.get(other, -1.0), self._all_disturbed) < began
-            if not other.dead and calm:
-                self.report("claims hold", f"{lane.name} calls for {short(identity)}, as {other.name} does")
-        under_way[lane] = self._now()
-
-    def call_ends(self, lane: Lane, job: AgentJob) -> None:
-        """That call is over."""
-        self._running.get(job.job_id, {}).pop(lane, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -132,9 +132,8 @@ class WiredDelivery(Delivery):
         """See the port."""
         await self._tell("in progress", self._inner.in_progress)
 
-    async def _tell(self, verb: str, act: object) -> None:
-        what = f"{verb} {self.what}"
-        await self._hub.wire.ask(self._lane, "bus", what, act, writes=True)  # type: ignore[arg-type]
+    async def _tell(self, verb: str, act: Callable[[], Awaitable[None]]) -> None:
+        await self._hub.wire.ask(self._lane, "bus", f"{verb} {self.what}", act, writes=True)
 
 
 class WiredBus(EventBus):
@@ -153,9 +152,7 @@ class WiredBus(EventBus):
             await hub.inner.publish(events)
             hub.auditor.logged(events)
 
-        await self._hub.wire.ask(
-            self._lane, "bus", what, publish, writes=True
-        )
+        await self._hub.wire.ask(self._lane, "bus", what, publish, writes=True)
         self._hub.auditor.published(events)
 
     @asynccontextmanager
@@ -173,23 +170,27 @@ class WiredBus(EventBus):
     def joined(self, state: StateStore) -> Joined | None:
         """See the port."""
         hub, lane = self._hub, self._lane
-        kept = hub.inner.joined(hub.auditor.stores.state)
+        inner = hub.auditor.stores.state
+        kept = hub.inner.joined(inner)
         if not hub.joined or kept is None or not isinstance(state, WiredState):
             return None
 
         async def keep(writes: Sequence[Write], events: Sequence[Event]) -> None:
-            async def act() -> None:
+            async def act() -> Sequence[int]:
                 await kept(writes, events)
                 hub.auditor.committed(lane, writes, events)
                 hub.auditor.publishing(lane, events)
                 hub.auditor.logged(events)
+                now = await inner.get([write.key for write in writes])
+                return [document.version if document is not None else 0 for document in now]
 
             what = f"keep {written(writes)} and publish {_named(events)}"
             try:
-                await hub.wire.ask(lane, "state", what, act, writes=True)
+                versions = await hub.wire.ask(lane, "state", what, act, writes=True)
             except Unavailable:
-                hub.auditor.disturbed(lane)
+                hub.auditor.calls.disturbed(lane)
                 raise
+            hub.auditor.kept(writes, versions)
             hub.auditor.published(events)
 
         return keep

@@ -12,7 +12,7 @@ import asyncio
 import random
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
 from typing import Any, TypeVar
@@ -58,7 +58,7 @@ _LANE: ContextVar[Lane] = ContextVar("lane")
 class _Task(asyncio.Task[T]):
     """Hashed by a number of its own: the order of sets of tasks is the same in every run."""
 
-    def __init__(self, serial: int, coro: Generator[Any, None, T], **named: Any) -> None:
+    def __init__(self, serial: int, coro: Coroutine[Any, Any, T], **named: Any) -> None:
         self.serial = serial
         super().__init__(coro, **named)
 
@@ -109,7 +109,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_at(  # type: ignore[override]  # as above
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """See asyncio."""
         timer = asyncio.TimerHandle(when, callback, args, self, context)
@@ -137,7 +141,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return task
 
     def _enqueue(self, handle: events.Handle) -> None:
-        lane = handle._context.get(_LANE, self.outside)  # noqa: SLF001 -- asyncio has no other way
+        context: Context = handle._context  # type: ignore[attr-defined]  # noqa: SLF001 -- see call_soon
+        lane = context.get(_LANE, self.outside)
         queue = lane.queue
         if not queue and not lane.dead:
             self._ready_lanes.append(lane)
@@ -159,6 +164,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 lane.on_fuse()
                 return
         queue = lane.queue
+        if self.ran >= self._most:
+            raise Runaway(f"{self.ran} callbacks by {self._virtual:.3f} s; the next: {queue[0]!r}")
         handle = queue.popleft()
         if not queue:
             lanes[at] = lanes[-1]
@@ -167,8 +174,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return
         lane.ran += 1
         self.ran += 1
-        if self.ran > self._most:
-            raise Runaway(f"{self.ran} callbacks by {self._virtual:.3f} s; the last: {handle!r}")
         handle._run()  # noqa: SLF001 -- as asyncio's own loop does
 
     def _skip(self) -> None:
@@ -177,7 +182,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         while due and due[0][2].cancelled():
             heappop(due)
         if not due:
-            if self._stopping:
+            if self._stopping:  # type: ignore[attr-defined]  # of BaseEventLoop, not in its stub
                 return
             raise Stalled(f"every task waits for ever since {self._virtual:.3f} s")
         now = self._virtual = max(self._virtual, due[0][0])

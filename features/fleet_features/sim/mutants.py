@@ -46,9 +46,9 @@ def mutated_core(mutant: Mutant, into: Path) -> None:
     found = text.count(mutant.old)
     if found != 1:
         raise Outdated(
-            f"the edit of mutant {mutant.name!r} fits {mutant.file} {found} times, not once: the core "
-            "has changed; update the mutant in fleet_features/sim/mutants.py so that it is the same "
-            "fault again, and see by `python -m fleet_features.sim.mutants` which seeds find it"
+            f"the edit of mutant {mutant.name!r} fits {mutant.file} {found} times, not once: the "
+            "core has changed; update the patch in fleet_features/sim/mutants.py so that it is the "
+            "same fault again, and see by `python -m fleet_features.sim.hunt` which seeds find it"
         )
     path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
 
@@ -69,7 +69,7 @@ MUTANTS = (
             given = [w.given for w in batch if w.given is not None]
 """,
         frozenset({"stored before acknowledged"}),
-        (1, 5),
+        (1, 6),
     ),
     Mutant(
         "a command before the save",
@@ -84,7 +84,7 @@ MUTANTS = (
                 after = await self._save(before, state, commands)
 """,
         frozenset({"saved first"}),
-        (1, 5),
+        (1, 6),
     ),
     Mutant(
         "compare-and-set ignored",
@@ -92,7 +92,7 @@ MUTANTS = (
         "Put(key, value, before.version if before is not None else 0)",
         "Put(key, value)",
         frozenset({"history", "fold"}),
-        (1, 5),
+        (1, 6),
     ),
     Mutant(
         "job id without the step",
@@ -100,7 +100,7 @@ MUTANTS = (
         "place = (key.round, key.step, key.agent, key.sample)",
         "place = (key.round, key.agent, key.sample)",
         frozenset({"one id, one job"}),
-        (1, 5),
+        (1, 20),
     ),
     Mutant(
         "job id without the sample",
@@ -108,7 +108,7 @@ MUTANTS = (
         "place = (key.round, key.step, key.agent, key.sample)",
         "place = (key.round, key.step, key.agent)",
         frozenset({"one id, one job"}),
-        (1, 5),
+        (1, 15),
     ),
     Mutant(
         "lease slice settled twice",
@@ -122,7 +122,7 @@ MUTANTS = (
                 return evolve(state, lease=state.lease.settle(job.slice, result.usage))
 """,
         frozenset({"lease"}),
-        (1, 5),
+        (1, 20),
     ),
     Mutant(
         "claim not renewed",
@@ -130,7 +130,7 @@ MUTANTS = (
         "held = [h for h in self._held.values() if h.claimed]",
         "held: list[_Held] = []",
         frozenset({"claims hold"}),
-        (1, 5),
+        (1, 60),
     ),
     Mutant(
         "journal written after publishing",
@@ -144,7 +144,7 @@ MUTANTS = (
         await self.state.commit(writes)
 """,
         frozenset({"journal first"}),
-        (1, 5),
+        (1, 6),
     ),
     Mutant(
         "`completed` published twice",
@@ -156,7 +156,7 @@ MUTANTS = (
     if state.phase in FINAL or state.phase is Phase.PROVISIONAL:
         published.append(""",
         frozenset({"completed once"}),
-        (1, 5),
+        (1, 20),
     ),
     Mutant(
         "late answer reopens a step",
@@ -164,7 +164,7 @@ MUTANTS = (
         "steps=_with_step(state, evolve(step, jobs=jobs)),",
         "steps=_with_step(state, evolve(step, jobs=jobs, closed_ms=0)),",
         frozenset({"closed stays closed"}),
-        (1, 5),
+        (1, 20),
     ),
     Mutant(
         "a task started on `decided` instead of `context.updated`",
@@ -172,7 +172,7 @@ MUTANTS = (
         "if all(n.state is TaskState.DECIDED and n.recorded for n in needs):",
         "if all(n.state is TaskState.DECIDED for n in needs):",
         frozenset({"context first"}),
-        (1, 5),
+        (1, 20),
     ),
     Mutant(
         "a due event dropped",
@@ -180,6 +180,6 @@ MUTANTS = (
         "self._nudge(identity, Due(now))",
         "self._nudge(identity)",
         frozenset({"deadlines count"}),
-        (1, 5),
+        (1, 40),
     ),
 )

@@ -39,7 +39,7 @@ class WiredState(StateStore):
         try:
             versions = await self._wire.ask(self._lane, "state", what, commit, writes=True)
         except Unavailable:
-            self._auditor.disturbed(self._lane)
+            self._auditor.calls.disturbed(self._lane)
             raise
         self._auditor.kept(writes, versions)
         return versions

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -132,8 +133,9 @@ class Simulation:
             ),
             "late answers": sum(each.late for each in ended),
             "failed jobs": sum(each.failure is not None for each in ended),
-            "jobs": len(self.auditor.calls),
-            "calls": sum(self.auditor.calls.values()),
+            "jobs": len(self.auditor.calls.made),
+            "calls": sum(self.auditor.calls.made.values()),
+            "claims crossed": len(self.auditor.calls.crossed),
             "starts": sum(service.incarnation for service in self.fleet.services),
             "callbacks": self._loop.ran,
         }
@@ -187,7 +189,7 @@ class Simulation:
         return [
             document.key
             for prefix in (keys.DUE, keys.PLAN_OPEN, "claim/", "accepted")
-            for document in at_once(lambda prefix=prefix: state.scan(prefix))
+            for document in at_once(partial(state.scan, prefix))
         ]
 
     async def _log(self) -> list[Event]:
@@ -197,7 +199,7 @@ class Simulation:
             async for s in stores.bus.replay([">"])
         ]
 
-    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if "Future exception" not in context["message"]:  # an answer that nobody waited for
             error = context.get("exception")
             self.auditor.report("services live", f"{context['message']}: {error!r}")

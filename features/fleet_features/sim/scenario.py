@@ -59,7 +59,9 @@ def drawn(luck: random.Random) -> Scenario:
     price = luck.choice([Price(), Price(100_000, 300_000)])
     binding = Binding(model="drawn", structured=luck.random() < 0.8, price=price)
     sampling = Sampling(max_tokens=64, seed=luck.choice([None, None, 7]))
-    councils = {role: _council(role, luck.choice([1, 2, 2, 3]), binding, sampling) for role in ROLES}
+    councils = {
+        role: _council(role, luck.choice([1, 2, 2, 3]), binding, sampling) for role in ROLES
+    }
     judge = Agent("judge", 0, "JUDGE", "", replace(binding, structured=True), sampling)
     protocol = ProtocolSpec(
         luck.choice(list(STRATEGIES)),

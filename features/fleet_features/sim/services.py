@@ -141,13 +141,9 @@ class Service:
     async def _execute(self, stores: Stores, stack: AsyncExitStack) -> None:
         wire = self.fleet.wire
         model = DrawnModel(wire.adversary, big=self.fleet.scenario.big)
-        runner = DrawnRunner(
-            self.lane, model, wire.adversary, self.fleet.auditor, wire.trace, self.clock
-        )
+        runner = DrawnRunner(self.lane, model, wire, self.fleet.auditor, self.clock)
         scenario = self.fleet.scenario
-        settings = ExecuteSettings(
-            self.name, scenario.claim_ttl_ms, keeps_jobs=scenario.keeps_jobs
-        )
+        settings = ExecuteSettings(self.name, scenario.claim_ttl_ms, keeps_jobs=scenario.keeps_jobs)
         self.execute = Execute(runner, stores, Silence(), settings)
         await stack.enter_async_context(self.execute.running())
 

@@ -30,5 +30,5 @@ class Trace:
         return "\n".join(f"{at:10.4f}  {who:<14} {what}" for at, who, what in self.lines)
 
     def digest(self) -> str:
-        """The same for two runs only where they did the same, in the same order, at the same time."""
+        """The same for two runs only where they did the same at the same times."""
         return hashlib.sha256(repr(self.lines).encode()).hexdigest()

@@ -35,10 +35,15 @@ def saved_after(
     yield from _folded(earlier, after, strategies)
     completed = [event for event in after.unpublished if event.subject == COMPLETED]
     if completed and state.phase not in FINAL:
-        yield "completed once", f"a deliberation that is {state.phase.value} is said to be completed"
+        yield (
+            "completed once",
+            f"a deliberation that is {state.phase.value} is said to be completed",
+        )
     names = [job.job_id for job in state.jobs()]
     if len(set(names)) != len(names):
-        twice = next(f"{j.key} as {short(j.job_id)}" for j in state.jobs() if names.count(j.job_id) > 1)
+        twice = next(
+            f"{j.key} as {short(j.job_id)}" for j in state.jobs() if names.count(j.job_id) > 1
+        )
         yield "one id, one job", f"two jobs of a deliberation have one id: {twice}"
 
 

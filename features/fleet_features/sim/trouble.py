@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fleet_features.sim.auditor import Auditor
@@ -50,7 +51,7 @@ class Trouble:
             pass
         self._mend()
 
-    async def _again_and_again(self, every_s: float, act) -> None:  # noqa: ANN001
+    async def _again_and_again(self, every_s: float, act: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(self._luck.expovariate(1 / every_s))
             act()
@@ -87,7 +88,7 @@ class Trouble:
         at = self._luck.randrange(len(self._fleet.services) + 1)
         if at == len(self._fleet.services):
             self._clock.offset_ms = by_ms
-            self._auditor.disturbed()
+            self._auditor.calls.disturbed()
             self._trace.note("stores", f"their clock is {by_ms} ms off")
         else:
             service = self._fleet.services[at]
@@ -114,7 +115,7 @@ class Trouble:
         self._trace.note("adversary", "is called off")
         self._adversary.active = False
         self._adversary.down.clear()
-        self._auditor.disturbed()
+        self._auditor.calls.disturbed()
         self._clock.offset_ms = 0
         for service in self._fleet.services:
             service.offset_ms = 0

@@ -10,6 +10,7 @@ from fleet_core.domain.deliberation import FINAL, Deliberation
 from fleet_core.domain.plan import Plan, plan_id
 from fleet_core.errors import FleetError, Unavailable
 from fleet_core.usecases.approvals import approval
+from fleet_core.usecases.deliberate import Deliberate
 from fleet_features.sim.auditor import PLANNING
 from fleet_features.sim.hub import WiredBus
 from fleet_features.sim.loop import Lane
@@ -114,7 +115,7 @@ class Users:
 _MORE_TOKENS = 2_000
 
 
-def _deliberate(service: Service):  # noqa: ANN202
+def _deliberate(service: Service) -> Deliberate:
     if service.deliberate is None:
         raise Unavailable("the orchestrator is starting")
     return service.deliberate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.deliberation import FINAL, Deliberation, Phase
@@ -17,6 +18,7 @@ from fleet_features.sim.scenario import Scenario
 from fleet_features.sim.trace import short
 from fleet_features.sim.transitions import Finding
 from fleet_features.sim.users import Promised
+from fleet_features.sim.wire import at_once
 
 _GRACE_MS = 12_000
 
@@ -54,7 +56,10 @@ def unsettled(auditor: Auditor, scenario: Scenario, promised: Promised) -> Itera
             if task.state in (TaskState.WAITING, TaskState.RUNNING):
                 yield "all completed", f"task {task.task_id} of {short(name)} is {task.state.value}"
             elif task.state is TaskState.DECIDED and not task.recorded:
-                yield "all completed", f"task {task.task_id} of {short(name)} is decided, not recorded"
+                yield (
+                    "all completed",
+                    f"task {task.task_id} of {short(name)} is decided, not recorded",
+                )
     for name, held in auditor.saved.items():
         if held.state.phase not in FINAL:
             yield "all completed", f"deliberation {short(name)} is {held.state.phase.value}"
@@ -67,6 +72,10 @@ def concluded(
     names = {event.event_id for event in log}
     for lost in sorted(auditor.kept_events - names):
         yield "kept writes", f"event {short(lost)} was acknowledged, and is not in the log"
+    for key, version in sorted(auditor.kept_versions.items()):
+        (document,) = at_once(partial(auditor.stores.state.get, [key]))
+        if document is None or document.version < version:
+            yield "kept writes", f"version {version} of {short(key)} was acknowledged, and is gone"
     by_deliberation: dict[str, list[Event]] = {}
     for event in log:
         if matches(f"{DELIBERATION}.>", event.subject):

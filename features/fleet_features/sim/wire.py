@@ -30,7 +30,9 @@ class Wire:
         self.trace = trace
         self.servers = Lane("servers")
 
-    async def ask(self, who: Lane, server: str, what: str, act: Act[T], *, writes: bool = False) -> T:
+    async def ask(
+        self, who: Lane, server: str, what: str, act: Act[T], *, writes: bool = False
+    ) -> T:
         """Have a server of the `servers` lane do something; `act` must not wait for anything."""
         fate = self.adversary.request(server, writes=writes)
         answer: asyncio.Future[T] = self.loop.create_future()
@@ -46,7 +48,7 @@ class Wire:
                 self.trace.note(who.name, f"{what}: {type(error).__name__}")
                 self._answer(fate, answer, error=error)
             else:
-                if writes or what.startswith('get'):
+                if writes or what.startswith("get"):
                     unheard = ": unheard" if fate.outcome != "answered" else ""
                     self.trace.note(who.name, f"{what}{unheard}")
                 self._answer(fate, answer, result=result)

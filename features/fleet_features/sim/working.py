@@ -26,11 +26,13 @@ from fleet_core.usecases.perform import perform
 from fleet_features.sim.adversary import Adversary
 from fleet_features.sim.auditor import Auditor
 from fleet_features.sim.loop import Lane
-from fleet_features.sim.trace import Trace, short
+from fleet_features.sim.trace import short
+from fleet_features.sim.wire import Wire
 
 _QUICK_S = 0.05
 _FOR_EVER_S = 100_000.0
 _BIG_CHARACTERS = 270_000
+_FAILURES = (ModelUnavailable, EmptyAnswer, MalformedAnswer)
 
 
 class DrawnModel(Model):
@@ -56,7 +58,7 @@ class DrawnModel(Model):
         await asyncio.sleep(luck.random() * (adversary.temper.drawl_s if slow else _QUICK_S))
         prompt = min(budget.tokens // 2, sum(estimate_tokens(m.text) for m in request.messages))
         if adversary.hits(adversary.temper.fail):
-            error: ModelError = luck.choice([ModelUnavailable, EmptyAnswer, MalformedAnswer])("drawn")
+            error: ModelError = luck.choice(_FAILURES)("drawn")
             error.prompt_tokens, error.attempts = prompt, 1
             raise error
         text = self._text(request)
@@ -125,13 +127,13 @@ class DrawnRunner(Runner):
         self,
         lane: Lane,
         model: Model,
-        adversary: Adversary,
+        wire: Wire,
         auditor: Auditor,
-        trace: Trace,
         clock: Clock,
     ) -> None:
-        self._lane, self._adversary, self._auditor = lane, adversary, auditor
-        self._trace, self._clock = trace, clock
+        self._lane, self._adversary, self._auditor = lane, wire.adversary, auditor
+        self._trace, self._clock = wire.trace, clock
+        adversary = self._adversary
         self._models = {"default": model}
         self._checks = {"python": DrawnCheck(adversary)}
         self._running = 0
@@ -143,14 +145,14 @@ class DrawnRunner(Runner):
         if adversary.hits(adversary.temper.away):
             raise Unavailable("the worker is away")
         if self._clock() < job.slice.deadline_ms:  # later, it fails without a call
-            self._auditor.call_begins(self._lane, job)
+            self._auditor.calls.begins(self._lane, job.job_id)
         self._trace.note(self._lane.name, f"calls for {name}")
         self._running += 1
         try:
             result = await perform(job, self._models, self._checks, self._clock, on_text)
         finally:
             self._running -= 1
-            self._auditor.call_ends(self._lane, job)
+            self._auditor.calls.ends(self._lane, job.job_id)
         why = f", {result.failure.code}" if result.failure is not None else ""
         self._trace.note(self._lane.name, f"has {name}: {result.outcome.value}{why}")
         if adversary.hits(adversary.temper.away):

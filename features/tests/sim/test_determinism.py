@@ -8,7 +8,7 @@ import sys
 
 
 def digests(hash_seed: str) -> str:
-    command = [sys.executable, "-m", "fleet_features.sim", "--seeds", "1-12", "--digests"]
+    command = [sys.executable, "-m", "fleet_features.sim", "--seeds", "1-6", "--digests"]
     ran = subprocess.run(
         [*command, "--side-by-side", "1"],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -18,7 +18,7 @@ def digests(hash_seed: str) -> str:
         check=False,
     )
     lines = [line for line in ran.stdout.splitlines() if line.startswith("seed ")]
-    assert len(lines) >= 12, ran.stdout + ran.stderr
+    assert len(lines) >= 6, ran.stdout + ran.stderr
     return "\n".join(lines)
 
 
