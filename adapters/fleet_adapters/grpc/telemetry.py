@@ -95,7 +95,7 @@ def observed(side: str, path: str, parent: str, observe: Observe) -> Iterator[_E
         observe: is told.
     """
     _, service, method = path.split("/", 2)
-    began = time.perf_counter()
+    began, began_ns = time.perf_counter(), time.time_ns()
     ending = _Ending()
     with trace.within(trace.child(parent)) as own:
         try:
@@ -104,11 +104,25 @@ def observed(side: str, path: str, parent: str, observe: Observe) -> Iterator[_E
             took = (time.perf_counter() - began) * 1000
             told = parent if trace.valid(parent) else ""
             call = RpcCall(side, service, method, ending.code, took, own, told)
+            trace.record(_span(call, began_ns))
             _log.debug("%s %s/%s: %s in %.1f ms", side, service, method, ending.code, took)
             try:
                 observe(call)
             except Exception:  # noqa: BLE001 -- who watches may not change the outcome
                 _log.exception("the observer of RPCs failed")
+
+
+def _span(call: RpcCall, began_ns: int) -> trace.Span:
+    return trace.Span(
+        f"{call.service}/{call.method}",
+        trace.Kind(call.side),
+        call.traceparent,
+        call.parent,
+        began_ns,
+        began_ns + round(call.duration_ms * 1_000_000),
+        {"rpc.system": "grpc", "rpc.service": call.service, "rpc.method": call.method},
+        "" if call.code == "OK" else call.code,
+    )
 
 
 class Telemetry:

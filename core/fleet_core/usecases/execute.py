@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fleet_core import tracing
 from fleet_core.domain.codec import to_data
 from fleet_core.domain.events import Event, result_subject
 from fleet_core.domain.evolve import evolve
@@ -143,7 +144,7 @@ class Execute(Executor):
                 held = self._held[job.job_id] = _Held(job)
                 held.claimed = job.job_id in claimed
                 self._keep(held)
-                held.task = tasks.create_task(self._run(held))
+                held.task = tasks.create_task(self._traced(held))
 
     async def cancel(self, deliberation_id: str, job_ids: Sequence[str] = ()) -> int:
         """See the port."""
@@ -265,6 +266,17 @@ class Execute(Executor):
             return
         _log.info("job %s, accepted and held by nobody, is taken up", job.job_id)
         await self.submit([job])
+
+    async def _traced(self, held: _Held) -> None:
+        """Run a job; its span is where it ran from acceptance to its published result."""
+        with tracing.span(f"job {held.job.key.step}") as span:
+            if span.recorded:
+                span.note(_about(held.job))
+            await self._run(held)
+            if span.recorded:
+                span.note({"fleet.phase": held.status.phase})
+                if held.status.outcome is not None:
+                    span.note({"fleet.outcome": held.status.outcome.value})
 
     async def _run(self, held: _Held) -> None:
         job = held.job
@@ -431,6 +443,17 @@ class Execute(Executor):
             if len(self._resting) > _KEPT:
                 oldest, _ = self._resting.popitem(last=False)
                 del self._seen[oldest]
+
+
+def _about(job: AgentJob) -> dict[str, tracing.Value]:
+    return {
+        "fleet.job_id": job.job_id,
+        "fleet.deliberation_id": job.deliberation_id,
+        "fleet.task_id": job.task_id,
+        "fleet.agent_id": job.agent_id,
+        "fleet.round": job.key.round,
+        "fleet.sample": job.key.sample,
+    }
 
 
 def _unaccepted(job: AgentJob) -> list[Write]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fleet_core import tracing
 from fleet_core.domain.deliberation import Deliberation
 from fleet_core.domain.inputs import Input, ResultArrived
 from fleet_core.errors import Unavailable
@@ -14,11 +15,16 @@ from fleet_core.ports.event_bus import Delivery
 
 @dataclass(slots=True)
 class Waiting:
-    """An input in the inbox, and who waits for it; without one: resume what is saved."""
+    """An input in the inbox, and who waits for it; without one: resume what is saved.
+
+    Attributes:
+        trace: the trace context that it was put in with.
+    """
 
     given: Input | None = None
     delivery: Delivery | None = None
     done: asyncio.Future[Deliberation] | None = None
+    trace: str = field(default_factory=tracing.current)
 
 
 class Inbox:
@@ -94,7 +100,9 @@ class Inbox:
         while batch := self._queues[identity]:
             self._queues[identity] = []
             try:
-                await self._work(identity, batch)
+                # What is done of it belongs to what came last, and so completed the batch.
+                with tracing.within(next((w.trace for w in reversed(batch) if w.trace), "")):
+                    await self._work(identity, batch)
             except asyncio.CancelledError:
                 for waiting in (*batch, *self._queues.pop(identity)):
                     if waiting.done is not None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
+from fleet_core import tracing
 from fleet_core.domain.deliberation import DEADLINE
 from fleet_core.domain.job import (
     AgentJob,
@@ -18,7 +19,7 @@ from fleet_core.domain.job import (
     Standing,
 )
 from fleet_core.domain.job_header import JOB_HEADER, format_header
-from fleet_core.domain.model_call import MESSAGE_TOKENS, Usage
+from fleet_core.domain.model_call import MESSAGE_TOKENS, Completion, Usage
 from fleet_core.errors import CheckRefused, FleetError, LeaseExceeded, ModelError
 from fleet_core.ports.check import Check
 from fleet_core.ports.clock import Clock
@@ -72,12 +73,7 @@ async def _call(
         return failed(job, "model_refused", reason)
     try:
         await _covered(job, call, model)
-        budget = CallBudget(
-            max(1, job.slice.deadline_ms - clock()),
-            job.slice.tokens,
-            {JOB_HEADER: format_header(job)},
-        )
-        done = await model.complete(call.request, budget, on_text)
+        done = await _completed(job, call, model, clock, on_text)
     except FleetError as error:
         # The adapter's own time limit is the job's deadline too: either may be the first to end it.
         code = DEADLINE if clock() >= job.slice.deadline_ms else error.code
@@ -99,6 +95,28 @@ async def _call(
         usage=usage,
         duration_ms=clock() - started,
     )
+
+
+async def _completed(
+    job: AgentJob, call: ModelCall, model: Model, clock: Clock, on_text: OnText | None
+) -> Completion:
+    with tracing.span(f"model {call.request.binding}", tracing.Kind.CLIENT) as span:
+        headers = {JOB_HEADER: format_header(job)}
+        if span.traceparent:
+            headers[tracing.HEADER] = span.traceparent
+        budget = CallBudget(max(1, job.slice.deadline_ms - clock()), job.slice.tokens, headers)
+        done = await model.complete(call.request, budget, on_text)
+        if span.recorded:
+            span.note(
+                {
+                    "fleet.job_id": job.job_id,
+                    "fleet.attempts": done.attempts,
+                    "gen_ai.request.model": call.request.model or call.request.binding,
+                    "gen_ai.usage.input_tokens": done.prompt_tokens,
+                    "gen_ai.usage.output_tokens": done.answer_tokens,
+                }
+            )
+        return done
 
 
 async def _covered(job: AgentJob, call: ModelCall, model: Model) -> None:
