@@ -32,7 +32,7 @@ class LlamaProcess:
 
     Attributes:
         base_url: up to and with `/v1`.
-        key: the bearer token that it asks for, drawn for this process.
+        key: the bearer token that it asks for; empty for none.
     """
 
     base_url: str
@@ -60,12 +60,24 @@ class LlamaProcess:
 
 @asynccontextmanager
 async def llama_process(
-    settings: LlamacppSettings, gguf: Path, alias: str
+    settings: LlamacppSettings,
+    gguf: Path,
+    alias: str,
+    *,
+    key: str | None = None,
+    log_file: Path | None = None,
 ) -> AsyncIterator[LlamaProcess]:
     """Run llama.cpp on a model file for as long as the context is held.
 
     A process beside this one, not threads within it: a fault in native code then costs a call
     and not the run, and it competes for no interpreter lock.
+
+    Args:
+        settings: how it runs.
+        gguf: the model file.
+        alias: the model's name in its answers.
+        key: the bearer token that it asks for; None draws one, empty asks for none.
+        log_file: where it writes, anew; None keeps that for its last words only.
 
     Raises:
         PluginError: the extra, or a library of the system, is not installed.
@@ -77,7 +89,7 @@ async def llama_process(
             "the adapter model.llamacpp needs the package xllamacpp",
             "install swe-ai-fleet[llamacpp]",
         )
-    key = secrets.token_urlsafe(24)
+    key = secrets.token_urlsafe(24) if key is None else key
     given = {
         "gguf": str(gguf),
         "alias": alias,
@@ -87,7 +99,7 @@ async def llama_process(
         "n_ctx": settings.n_ctx,
         "threads": settings.threads,
     }
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() if log_file is None else log_file.open("w+b") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # the current folder holds the user's files, not our modules

@@ -36,7 +36,7 @@ def _params(xllamacpp: Any, given: dict[str, Any]) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path = given["gguf"]
     params.model_alias = {given["alias"]}
-    params.api_keys = [given["key"]]
+    params.api_keys = [given["key"]] if given["key"] else []
     params.hostnames = ["127.0.0.1"]
     params.port = given["port"]
     params.n_parallel = given["slots"]

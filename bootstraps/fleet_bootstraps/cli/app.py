@@ -147,6 +147,34 @@ async def watch(
 
 @app.command(epilog=CODES)
 @command
+async def up(
+    profile: Profile = "fleet",
+    sets: Sets = None,
+    ports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--port",
+            metavar="NAME=PORT",
+            help="Where nats, valkey, ray, model, executor or orchestrator listens; 0: anywhere.",
+        ),
+    ] = None,
+    gguf: Annotated[
+        str, typer.Option("--gguf", metavar="FILE", help="Serve this model, not the default one.")
+    ] = "",
+    as_json: AsJson = False,
+) -> Exit:
+    """Run a whole fleet on this machine, servers included, until Ctrl-C or SIGTERM.
+
+    Starts the servers that the profile needs and whose address nobody has set (NATS, Valkey, a
+    model, Ray), then the services. What they keep lies in FLEET_HOME/stack.
+    """
+    from fleet_bootstraps.cli.up import up as work
+
+    return await work(_session(profile, sets), sets or (), ports or (), gguf, as_json=as_json)
+
+
+@app.command(epilog=CODES)
+@command
 async def serve(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="orchestrator or executor.")],
     profile: Profile = "fleet",
