@@ -18,12 +18,13 @@ from fleet_bootstraps.cli.output import emit, line, table
 from fleet_bootstraps.cli.planned import Planned, planned
 from fleet_bootstraps.cli.ready import require_models
 from fleet_bootstraps.cli.session import Session
-from fleet_bootstraps.fleet import Fleet, running_fleet
+from fleet_bootstraps.fleet import Orchestrator, running_orchestrator
 from fleet_bootstraps.progress.plain import PlainProgress
 from fleet_bootstraps.progress.speech import Speech
 from fleet_bootstraps.progress.watch import Snapshot, Watch, read
 from fleet_bootstraps.report import folder as folders
 from fleet_bootstraps.report.data import RunOutcome, report
+from fleet_bootstraps.services.roles import Role, ports_of
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import FleetError
 from fleet_core.ports.token_stream import TokenStream
@@ -92,11 +93,14 @@ class _Running:
 
     async def work(self) -> Exit:
         self._progress.say(f"opening profile {self._session.profile.name}")
-        async with stoppable(), self._session.ports() as ports:
-            await require_models(ports[PortName.MODEL], self._planned.models)
-            await self._warn_of_checks(ports)
-            clock = self._session.context.clock
-            async with running_fleet(self._session.profile, clock, ports) as fleet:
+        profile, clock = self._session.profile, self._session.context.clock
+        # Where the executor is a service, models and checks are its affair.
+        only = ports_of(Role.ORCHESTRATOR, profile.bindings)
+        async with stoppable(), self._session.ports(*only) as ports:
+            if PortName.RUNNER in ports:
+                await require_models(ports[PortName.MODEL], self._planned.models)
+                await self._warn_of_checks(ports)
+            async with running_orchestrator(profile, clock, ports) as fleet:
                 return await self._deliberate(fleet)
 
     async def _warn_of_checks(self, ports: Mapping[PortName, Any]) -> None:
@@ -108,7 +112,7 @@ class _Running:
             elif why := await check.available():
                 self._progress.say(f"warning: the check {kind} will not run: {why}")
 
-    async def _deliberate(self, fleet: Fleet) -> Exit:
+    async def _deliberate(self, fleet: Orchestrator) -> Exit:
         options, identity = self._options, self._planned.plan_id
         await self._say_what_else_goes_on(fleet)
         before = await fleet.plans.approve(self._planned.plan, fresh=options.fresh)
@@ -141,7 +145,7 @@ class _Running:
         _result(data, self._path, options)
         return Exit.DONE if run_.decided else Exit.UNDECIDED
 
-    async def _say_what_else_goes_on(self, fleet: Fleet) -> None:
+    async def _say_what_else_goes_on(self, fleet: Orchestrator) -> None:
         """An opened fleet takes all its unfinished work further, not this plan's alone."""
         open_ = [d.key.removeprefix(keys.PLAN_OPEN) for d in await fleet.state.scan(keys.PLAN_OPEN)]
         others = [identity[:12] for identity in open_ if identity != self._planned.plan_id]
@@ -201,7 +205,7 @@ class _Running:
             self._progress.say(f"{task.partition('-')[2]} {agent}| {text}")
 
 
-async def _latest(fleet: Fleet, plan_id: str, known: Snapshot) -> Snapshot:
+async def _latest(fleet: Orchestrator, plan_id: str, known: Snapshot) -> Snapshot:
     """The run as it is saved now; what is known of it where that takes too long."""
     try:
         async with asyncio.timeout(_LAST_LOOK_S):
