@@ -114,8 +114,8 @@ class _Driver:
         while (frame := await read_frame(self._line.reader)) is not None:
             for kind, number, *rest in frame:
                 if kind == "run":
-                    heard, job = rest
-                    self._pool.run(number, job, heard=heard)
+                    heard, job, trace = rest
+                    self._pool.run(number, job, heard=heard, trace=trace)
                 elif kind == "cancel":
                     self._pool.cancel(number)
                 else:

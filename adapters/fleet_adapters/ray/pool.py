@@ -51,6 +51,7 @@ class _Run:
     job: Any
     heard: bool
     check: bool
+    trace: str = ""
     seat: _Seat | None = None
     timer: asyncio.TimerHandle | None = None
     losses: int = 0
@@ -99,6 +100,7 @@ class Pool:
         self._seats: list[_Seat] = []
         self._firsts: list[asyncio.Future[None]] = []
         self._dealing = False
+        self._lost = ""  # how the last one did
 
     @property
     def ready(self) -> int:
@@ -135,14 +137,15 @@ class Pool:
         for first in done:
             first.result()
         if not done:
-            raise Unavailable(f"no worker was ready within {timeout_s:g} s")
+            why = f"; {self._lost}" if self._lost else ""
+            raise Unavailable(f"no worker was ready within {timeout_s:g} s{why}")
         if pending:
             _log.warning("%d of %d workers are not ready yet", len(pending), len(firsts))
 
-    def run(self, number: int, job: Any, *, heard: bool) -> None:
-        """Take a job; what becomes of it is told."""
+    def run(self, number: int, job: Any, *, heard: bool, trace: str = "") -> None:
+        """Take a job, with the `traceparent` it belongs to; what becomes of it is told."""
         check = job["work"]["kind"] == "check"
-        run = self._runs[number] = _Run(number, job, heard, check)
+        run = self._runs[number] = _Run(number, job, heard, check, trace)
         self._waiting[check][number] = run
         left = job["slice"].get("deadline_ms", 0) / 1000 - time.time()
         loop = asyncio.get_running_loop()
@@ -170,6 +173,7 @@ class Pool:
                     wait = _BACK_OFF_S[0]
                     await self._serve(_Seat(hand), first)
             except WorkerLost as error:
+                self._lost = str(error)
                 _log.warning("a worker is replaced: %s", error)
             except FleetError as error:
                 _log.error("a worker is not taken: %s", error)
@@ -216,8 +220,8 @@ class Pool:
         run = seat.runs.get(number)
         if run is None:
             return
-        if kind == "said":
-            run.said = True
+        if kind in ("said", "traced"):
+            run.said = run.said or kind == "said"
             if not run.answered:
                 self._tell(message)
             return
@@ -252,7 +256,7 @@ class Pool:
                 run.seat = seat
                 seat.runs[number] = run
                 seat.busy[check] += 1
-                seat.send(["run", number, run.job, run.heard])
+                seat.send(["run", number, run.job, run.heard, run.trace])
 
     def _take_back(self, seat: _Seat) -> None:
         """What was with a worker that has ended waits again, before all others."""

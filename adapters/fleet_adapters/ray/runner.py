@@ -24,6 +24,7 @@ from fleet_core.ports.executor import ClusterStats
 from fleet_core.ports.model import OnText
 from fleet_core.ports.runner import Runner
 from fleet_plugins.api import FactoryContext
+from fleet_plugins.kit import trace
 
 _BACK_OFF_S = (0.5, 10.0)
 _STOPPING_S = 5.0
@@ -81,6 +82,7 @@ class RayRunner(Runner):
         self._environ = environ
         self._log = log
         self._line: Line | None = None
+        self._served = False  # the driver there is, or was last
         self._away = "the Ray driver has not started"
         self._numbers = count(1)
         self._calls: dict[int, _Call] = {}
@@ -99,13 +101,16 @@ class RayRunner(Runner):
         call = _Call(asyncio.get_running_loop().create_future(), on_text)
         self._calls[number] = call
         try:
-            line.post(["run", number, on_text is not None, to_data(job)])
+            line.post(["run", number, on_text is not None, to_data(job), trace.current()])
             return await asyncio.shield(call.ended)
         except asyncio.CancelledError:
             if not call.ended.done():
                 call.on_text = None
                 line.post(["cancel", number])
                 await asyncio.wait([call.ended], timeout=_STOPPING_S)
+            raise
+        except Exception:  # maybe that of whoever listens: then the call is still under way
+            line.post(["cancel", number])
             raise
         finally:
             del self._calls[number]
@@ -137,6 +142,7 @@ class RayRunner(Runner):
         """
         wait, longest = _BACK_OFF_S
         while True:
+            self._served = False
             try:
                 async with driver_process(self._given, self._environ, self._log) as line:
                     self._away = await self._serve(line)
@@ -144,7 +150,7 @@ class RayRunner(Runner):
                 if not self.started.is_set():
                     raise
                 self._away = str(error)
-            else:
+            if self._served:
                 wait = _BACK_OFF_S[0]
             if not self.started.is_set():
                 raise Unavailable(self._away)
@@ -181,6 +187,7 @@ class RayRunner(Runner):
         kind, number, *rest = message
         if kind == "ready":
             self._line = line
+            self._served = True
             self.started.set()
         elif kind == "stats":
             if number in self._asked and not self._asked[number].done():
@@ -213,9 +220,15 @@ def _answer(call: _Call, kind: str, data: Any = None) -> None:
             call.ended.set_result(from_data(AgentResult, data))
         except FleetError as error:
             call.ended.set_exception(error)
+    elif kind == "traced":
+        for span in data:
+            trace.record(from_data(trace.Span, span))
     elif call.on_text is not None:
-        for piece in data:
-            call.on_text(piece)
+        try:
+            for piece in data:
+                call.on_text(piece)
+        except Exception as error:  # noqa: BLE001 -- it is told to whoever gave us `on_text`
+            call.ended.set_exception(error)
 
 
 def _refuse(settings: RaySettings) -> None:
@@ -244,7 +257,7 @@ def _environment(settings: RaySettings, ctx: FactoryContext) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     host = settings.address.rpartition(":")[0]
-    if not host or host in ("localhost", "::1") or host.startswith("127."):
+    if not host or host in ("localhost", "[::1]") or host.startswith("127."):
         environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # else it listens on every address
     if not host:
         token = secrets.token_hex(32)

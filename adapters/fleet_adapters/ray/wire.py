@@ -4,9 +4,10 @@ Each message is a list whose first item says what it is:
 
 - to the driver: `open` (once, first), then `run`, `cancel` and `stats`;
 - to a worker: `run`, `cancel`;
-- from a worker: `said`, `done`, `gone` (a cancelled run has ended), `broken` (by a bug);
-- from the driver: `ready` or `refused` (once, first), then `said`, `done`, `gone`, `stats`, and
-  `leaving` where it ends by itself.
+- from a worker: `said`, `done`, `gone` (a cancelled run has ended), `broken` (by a bug), and
+  before one of these `traced`, where the run belongs to a trace that is recorded: its spans;
+- from the driver: `ready` or `refused` (once, first), then `said`, `traced`, `done`, `gone`,
+  `stats`, and `leaving` where it ends by itself.
 
 The second item is the number of a run, unlike any other's of the same driver.
 """

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import os
+import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from fleet_core.ports.check import Check
 from fleet_core.ports.model import Model, OnText
 from fleet_core.usecases.perform import perform
 from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.kit import trace
 from fleet_plugins.kit.secrets import secrets_from
 from fleet_plugins.lifetimes import open_ports
 from fleet_plugins.rebind import rebound
@@ -43,6 +45,7 @@ class Worker:
         self._stream_s = 0.0
         self._runs: dict[int, asyncio.Task[AgentResult]] = {}
         self._said: dict[int, list[str]] = {}
+        self._spans: dict[int, list[Any]] = {}
         self._ended: list[Message] = []
         self._timer: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
@@ -72,8 +75,8 @@ class Worker:
         """Begin and cancel runs; returns at once."""
         for kind, number, *rest in unpacked(data):
             if kind == "run":
-                job, heard = rest
-                run = asyncio.create_task(self._run(number, job, heard=heard))
+                job, heard, traceparent = rest
+                run = asyncio.create_task(self._run(number, job, traceparent, heard=heard))
                 self._runs[number] = run
                 run.add_done_callback(lambda run, number=number: self._end(number, run))  # type: ignore[misc]  # the number is bound now
             elif number in self._runs:
@@ -120,10 +123,16 @@ class Worker:
                 raise
             ready.set_exception(error)
 
-    async def _run(self, number: int, data: Any, *, heard: bool) -> AgentResult:
+    async def _run(self, number: int, data: Any, traceparent: str, *, heard: bool) -> AgentResult:
         job = from_data(AgentJob, data)
         hearing = self._hearing(number) if heard else None
-        return await perform(job, self._models, self._checks, _clock, hearing)
+        if not traceparent:
+            return await perform(job, self._models, self._checks, _clock, hearing)
+        # A worker reaches no collector of spans: they go home with what it tells.
+        spans = self._spans[number] = []
+        with trace.recording(_Kept(spans)), trace.span("ray worker", parent=traceparent) as span:
+            span.note({"process.pid": os.getpid(), "host.name": platform.node()})
+            return await perform(job, self._models, self._checks, _clock, hearing)
 
     def _hearing(self, number: int) -> OnText:
         def on_text(piece: str) -> None:
@@ -140,6 +149,9 @@ class Worker:
 
     def _end(self, number: int, run: asyncio.Task[AgentResult]) -> None:
         del self._runs[number]
+        spans = self._spans.pop(number, ())
+        if spans:
+            self._ended.append(["traced", number, spans])
         if run.cancelled():
             self._ended.append(["gone", number])
         elif (error := run.exception()) is not None:
@@ -148,6 +160,22 @@ class Worker:
         else:
             self._ended.append(["done", number, to_data(run.result())])
         self._news.set()
+
+
+class _Kept:
+    """Keeps the spans of one run, as data."""
+
+    def __init__(self, spans: list[Any]) -> None:
+        self._spans = spans
+
+    def samples(self, trace_id: str) -> bool:
+        """A trace never begins here."""
+        del trace_id
+        return False
+
+    def ended(self, span: trace.Span) -> None:
+        """One more."""
+        self._spans.append(to_data(span))
 
 
 def _home(given: Any) -> Path:
