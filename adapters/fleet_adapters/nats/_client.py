@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nats.aio.client import Client
@@ -33,8 +35,8 @@ class HoldingClient(Client):
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # The driver writes a ping past what still waits to be written: then the pong that `flush`
         # and `drain` wait for says nothing of the subscription that was made, or ended, before.
-        await self._flush_pending(force_flush=True)
-        still_wanted()
+        with heeded():
+            await self._flush_pending(force_flush=True)
         await super()._send_ping(future)
 
     async def _connect_to_server(self, s: Any) -> None:
@@ -57,8 +59,11 @@ class HoldingClient(Client):
         await super()._process_info(info, initial_connection)
 
 
-def still_wanted() -> None:
-    """The driver swallows a cancellation while it writes; a task must not miss one."""
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Raise a cancellation that comes meanwhile: the driver swallows one while it writes."""
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    before = task.cancelling() if task is not None else 0
+    yield
+    if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError

@@ -6,25 +6,20 @@ import asyncio
 import itertools
 import json
 import logging
-import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.msg import Msg
 from nats.errors import Error as DriverError
 
-from fleet_adapters.nats._auth import options, wants_tls
-from fleet_adapters.nats._client import HoldingClient, still_wanted
-from fleet_adapters.nats._errors import Refused, forbidden, login_refused, translate
+from fleet_adapters.nats._client import HoldingClient, heeded
+from fleet_adapters.nats._errors import Refused, forbidden, translate
 from fleet_adapters.nats.settings import NatsSettings
 from fleet_core.errors import FleetError, StoreError, Unavailable
-from fleet_plugins.api import FactoryContext
 
-_RECONNECT_S = 0.1
 _PATIENCE_S = 0.05  # between requests that nobody was there to answer
-_PENDING_BYTES = 8 * 1024 * 1024
 _FLUSH_S = 2
 _NOBODY = "503"
 
@@ -53,17 +48,19 @@ class _Asked:
 
 
 class Link:
-    """A connection that comes back by itself; open it with `linked`.
+    """A connection that comes back by itself; open it with `_connecting.linked`.
 
     Attributes:
         client: the driver's, for subscriptions and for messages that nobody answers.
         reached: set while there is a connection.
+        started: whether there has ever been one.
     """
 
     def __init__(self, client: HoldingClient, settings: NatsSettings, log: logging.Logger) -> None:
         self.client = client
         self.log = log
         self.reached = asyncio.Event()
+        self.started = False
         self._answer_s = settings.answer_ms / 1000
         self._named = ", ".join(settings.servers)
         self._asked: dict[str, _Asked] = {}
@@ -77,6 +74,7 @@ class Link:
         """Begin to listen for answers."""
         self._inbox = self.client.new_inbox()
         await self.client.subscribe(f"{self._inbox}.*", cb=self._answered)
+        self.started = True
         self.reached.set()
 
     def on_return(self, act: Callable[[], None]) -> Callable[[], None]:
@@ -149,9 +147,8 @@ class Link:
         Raises:
             Unavailable: it cannot be kept.
         """
-        with translate(subject):
+        with translate(subject), heeded():
             await self.client.publish(subject, payload)
-        still_wanted()
 
     async def flush(self) -> None:
         """Return once the server has seen all that was sent, or does not answer."""
@@ -167,7 +164,7 @@ class Link:
             one = self._asked[number] = _Asked(number, question.subject, loop.create_future())
             asked.append(one)
             try:
-                with translate(question.subject):
+                with translate(question.subject), heeded():
                     await self.client.publish(
                         question.subject,
                         question.payload,
@@ -177,7 +174,6 @@ class Link:
             except BaseException:
                 self._drop(asked)
                 raise
-        still_wanted()
         return asked
 
     def _drop(self, asked: Sequence[_Asked]) -> None:
@@ -222,103 +218,6 @@ class Link:
                         "give the user that right in the server's configuration",
                     )
                 )
-
-
-@asynccontextmanager
-async def linked(settings: NatsSettings, ctx: FactoryContext, name: str) -> AsyncIterator[Link]:
-    """A connection for as long as this is held; what was sent is flushed in the end.
-
-    Raises:
-        ProfileError: a setting is wrong, or a secret is missing.
-        StoreError: the server refuses us, or we it.
-        Unavailable: no server answers in `connect_ms`.
-    """
-    client = HoldingClient()
-    client.tls_only = wants_tls(settings)
-    link = Link(client, settings, ctx.log)
-    arguments = options(settings, ctx.secret, ctx.home)
-    await _connect(client, link, settings, {**arguments, "name": f"fleet {ctx.process} {name}"})
-    try:
-        with translate("a subscription"):
-            await link.start()
-        yield link
-    finally:
-        await link.flush()
-        with suppress(DriverError, OSError):
-            await client.close()
-        await client.hang_up()
-
-
-async def _connect(
-    client: HoldingClient, link: Link, settings: NatsSettings, arguments: dict[str, Any]
-) -> None:
-    refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
-    last: list[Exception] = []
-
-    async def failed(error: Exception) -> None:
-        last[:] = [error]
-        if not refused.done() and (_for_good(error)):
-            refused.set_result(error)
-        if link.reached.is_set() or refused.done():
-            await link.failed(error)
-
-    connecting = asyncio.create_task(
-        client.connect(
-            **arguments,
-            error_cb=failed,
-            disconnected_cb=link.disconnected,
-            reconnected_cb=link.reconnected,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # slept, a fraction is fine
-            connect_timeout=max(1, settings.connect_ms // 1000),
-            pending_size=_PENDING_BYTES,
-            inbox_prefix=settings.inbox_prefix,
-        )
-    )
-    try:
-        await asyncio.wait(
-            _both(connecting, refused),
-            timeout=settings.connect_ms / 1000,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if connecting.done():
-            connecting.result()
-            return
-    except (DriverError, OSError) as error:
-        last[:] = [error]
-    finally:
-        if not connecting.done():
-            connecting.cancel()
-            await asyncio.wait([connecting])
-    with suppress(DriverError, OSError):
-        await client.close()
-    await client.hang_up()
-    raise _no_connection(settings, last[0] if last else TimeoutError("no answer"))
-
-
-def _both(*waited: asyncio.Future[Any]) -> list[asyncio.Future[Any]]:
-    return list(waited)
-
-
-def _for_good(error: Exception) -> bool:
-    return login_refused(error) or isinstance(error, ssl.SSLError) or "TLS" in str(error)
-
-
-def _no_connection(settings: NatsSettings, error: Exception) -> FleetError:
-    named = ", ".join(settings.servers)
-    said = (str(error) or type(error).__name__).removeprefix("nats: ").strip("'")
-    if login_refused(error):
-        return StoreError(
-            f"NATS at {named} refuses this login: {said}",
-            "check user and password_secret, nkey_secret or creds_file",
-        )
-    if _for_good(error):
-        return StoreError(
-            f"no TLS with NATS at {named}: {said}", "check ca_file, cert_file, key_file"
-        )
-    return Unavailable(
-        f"NATS at {named} does not answer: {said}", "start it, or set `servers` to where it runs"
-    )
 
 
 def _away(msg: Msg) -> bool:

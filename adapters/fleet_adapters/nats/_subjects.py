@@ -9,6 +9,7 @@ from fleet_core.domain.events import STREAMS, Stream, matches
 from fleet_core.errors import InputError
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
+_ESCAPED = re.compile(rb"=([0-9A-F]{2})")
 _SUBJECT = re.compile(r"[^\s.*>\x00-\x20\x7f]+(\.[^\s.*>\x00-\x20\x7f]+)*")
 _PATTERN = re.compile(r"([^\s.*>\x00-\x20\x7f]+|\*)(\.([^\s.*>\x00-\x20\x7f]+|\*))*(\.>)?|>")
 _LONGEST = 200  # bytes of a name; the server's own limit is 255
@@ -21,6 +22,16 @@ def token(text: str) -> str:
         b"".join(bytes([b]) if _PLAIN.match(bytes([b])) else b"=%02X" % b for b in raw).decode()
         or "="
     )
+
+
+def text_of(token_: str) -> str:
+    """What `token` made one token of.
+
+    Raises:
+        ValueError: it made no such token.
+    """
+    raw = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), token_.encode())
+    return raw.decode("utf-8", "surrogatepass")
 
 
 def consumer_name(durable: str) -> str:

@@ -126,18 +126,24 @@ class Subscriber(AsyncIterator[Delivery]):
             if self._burst >= _BURST:
                 self._burst = 0
                 await asyncio.sleep(0)  # everything may be here: others must get a turn
-            if self._failure is not None:
-                raise self._failure
-            if self._buffer and self._may_hand_out():
-                ahead = self._buffer.popleft()
-                ahead.pull.taken()
-                handed = self._handed(ahead)
-                if handed is not None:
-                    return handed
-                continue
+            handed = self.at_hand()
+            if handed is not None:
+                return handed
             self._burst = 0
             self._more.clear()
             await self._more.wait()
+
+    def at_hand(self) -> Delivery | None:
+        """The next delivery, if it is here."""
+        if self._failure is not None:
+            raise self._failure
+        while self._buffer and self._may_hand_out():
+            ahead = self._buffer.popleft()
+            ahead.pull.taken()
+            handed = self._handed(ahead)
+            if handed is not None:
+                return handed
+        return None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Subscriber]:

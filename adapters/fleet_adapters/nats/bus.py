@@ -12,9 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from fleet_adapters.nats._connecting import linked
 from fleet_adapters.nats._consumers import dropped, ensured
 from fleet_adapters.nats._errors import Refused
-from fleet_adapters.nats._link import Link, Question, linked
+from fleet_adapters.nats._link import Link, Question
 from fleet_adapters.nats._positions import position, sequences
 from fleet_adapters.nats._reading import read
 from fleet_adapters.nats._replay import Reader, merged
@@ -30,7 +31,7 @@ from fleet_adapters.nats.streams import create_missing, report
 from fleet_core.domain.events import DEAD, Event, Stream, encode, matches, stream_of
 from fleet_core.errors import DecodeError, InputError, StoreError
 from fleet_core.ports.clock import Clock
-from fleet_core.ports.event_bus import Delivery, EventBus, Stored, Subscription
+from fleet_core.ports.event_bus import EventBus, Stored, Subscription
 from fleet_plugins.api import FactoryContext
 
 _PLAIN_ID = re.compile(r"[!-~]{1,200}")
@@ -82,7 +83,7 @@ class NatsEventBus(EventBus):
                 raise refused.spoken() from refused
 
     @asynccontextmanager
-    async def subscribe(self, subscription: Subscription) -> AsyncIterator[AsyncIterator[Delivery]]:
+    async def subscribe(self, subscription: Subscription) -> AsyncIterator[Subscriber]:
         """Deliveries until the context is left; see the port.
 
         Raises:
@@ -178,7 +179,9 @@ class NatsEventBus(EventBus):
         A position that was reached in other streams only does not tell about a stream: there the
         replay begins with what was stored when the newest of those events was.
         """
-        since = await self._stored(passed)
+        streams = tuple(streams)
+        untold = any(not passed[stream.name] for stream in streams)
+        since = await self._stored(passed) if untold else ""
         begins: dict[str, dict[str, Any]] = {}
         for stream in streams:
             begin: dict[str, Any] = {"deliver_policy": "all"}

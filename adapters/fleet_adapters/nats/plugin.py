@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from fleet_adapters.nats.settings import NatsSettings, NatsTokensSettings
+from fleet_adapters.nats.settings import NatsExecutorSettings, NatsSettings, NatsTokensSettings
 from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.executor import Executor
 from fleet_core.ports.token_stream import TokenStream
 from fleet_plugins.api import Adapter, AdapterPlugin, Capability, FactoryContext, PortName
 
@@ -24,6 +25,14 @@ def _tokens(
     from fleet_adapters.nats.tokens import open_tokens  # noqa: PLC0415 -- loaded when bound
 
     return open_tokens(settings, ctx)
+
+
+def _executor(
+    settings: NatsExecutorSettings, ctx: FactoryContext
+) -> AbstractAsyncContextManager[Executor]:
+    from fleet_adapters.nats.executor import open_executor  # noqa: PLC0415 -- loaded when bound
+
+    return open_executor(settings, ctx)
 
 
 bus = AdapterPlugin(
@@ -47,5 +56,18 @@ tokens = AdapterPlugin(
         _SHARED,
         extra="nats",
         summary="agents' words, live over NATS",
+    )
+)
+
+executor = AdapterPlugin(
+    Adapter(
+        PortName.EXECUTOR,
+        "nats",
+        NatsExecutorSettings,
+        _executor,
+        _SHARED | {Capability.DURABLE, Capability.STREAMING},
+        (PortName.BLOBS,),
+        extra="nats",
+        summary="executor services that take jobs from a queue on NATS JetStream",
     )
 )

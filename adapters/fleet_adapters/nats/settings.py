@@ -53,3 +53,19 @@ class NatsTokensSettings(NatsSettings):
 
     flush_ms: int = 20
     max_chars: int = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NatsExecutorSettings(NatsSettings):
+    """The same, and how jobs are queued and executors asked.
+
+    Attributes:
+        ask_ms: how long executors may take to say what they hold.
+        ack_wait_ms: a job whose executor is silent for so long goes to another; of the serving
+            side, which says three times in it that it is at work.
+        max_jobs: jobs that one serving executor takes at most; more wait in the queue.
+    """
+
+    ask_ms: int = 2_000
+    ack_wait_ms: int = 10_000
+    max_jobs: int = 1_000

@@ -24,8 +24,9 @@ from nats.aio.msg import Msg
 from nats.errors import Error as DriverError
 
 from fleet_adapters.backlog import Backlog
+from fleet_adapters.nats._connecting import linked
 from fleet_adapters.nats._errors import translate
-from fleet_adapters.nats._link import Link, linked
+from fleet_adapters.nats._link import Link
 from fleet_adapters.nats._subjects import token
 from fleet_adapters.nats.settings import NatsTokensSettings
 from fleet_core.domain.codec import from_data, to_data

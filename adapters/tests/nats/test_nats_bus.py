@@ -387,6 +387,24 @@ async def test_consuming_survives_a_restart(own: Restartable, own_bus: EventBus,
     await asyncio.wait([consuming])
 
 
+async def test_a_subscriber_that_is_cancelled_gives_back_at_once(bus: EventBus, on: Names) -> None:
+    held = asyncio.Event()
+
+    async def hold() -> None:
+        async with bus.subscribe(on.terms()) as deliveries:
+            await anext(deliveries)
+            held.set()
+            await anext(deliveries)
+
+    await bus.publish([on.event(1)])
+    holding = asyncio.create_task(hold())
+    await held.wait()
+    holding.cancel()
+    await asyncio.wait([holding])
+    async with bus.subscribe(on.terms()) as deliveries:
+        assert (await take(deliveries, 1))[0].attempt == 2
+
+
 async def test_the_wire_is_cloudevents_with_trace_context(
     bus: EventBus, shared_url: str, on: Names
 ) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fleet_adapters.nats import streams
-from fleet_adapters.nats._link import Link, linked
+from fleet_adapters.nats._connecting import linked
+from fleet_adapters.nats._link import Link
 from fleet_adapters.nats._positions import ORDER, position, sequences
 from fleet_adapters.nats.settings import NatsSettings
 from fleet_bootstraps.stack.nats import nats_server
