@@ -33,7 +33,7 @@ from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate, DeliberateSettings
 from fleet_core.usecases.plans import Plans
 from fleet_plugins.api import FactoryContext, PortName
-from fleet_plugins.lifetimes import Observe, open_ports
+from fleet_plugins.lifetimes import Around, Observe, open_ports
 from fleet_plugins.registry import Binding
 
 _CORE: dict[str, DeliberationProtocol] = {"peer-review": PeerReview(), "vote": Vote()}
@@ -157,15 +157,21 @@ async def opened_ports(
     observe: Observe = lambda _event, _detail: None,
     *,
     only: tuple[PortName, ...] = (),
+    around: Around = lambda _port, value: value,
 ) -> AsyncIterator[Mapping[PortName, Any]]:
-    """The ports of a profile, all or `only` some (what those need must be among them)."""
+    """The ports of a profile, all or `only` some (what those need must be among them).
+
+    `around` is put around each of them, see `fleet_plugins.lifetimes.open_ports`.
+    """
     try:
         context.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"{context.home} cannot be made: {error.strerror}", "name another folder by FLEET_HOME"
         ) from None
-    async with open_ports(profile.bindings, context, observe, only=only or None) as ports:
+    async with open_ports(
+        profile.bindings, context, observe, only=only or None, around=around
+    ) as ports:
         yield ports
 
 

@@ -25,8 +25,17 @@ Bindings = Mapping[PortName, Binding | Mapping[str, Binding]]
 Observe = Callable[[str, Mapping[str, str]], None]
 
 
+Around = Callable[[PortName, Any], Any]
+"""Puts something of the same port around an opened one, before anybody is given it."""
+
+
 def _unobserved(event: str, detail: Mapping[str, str]) -> None:
     """Nobody watches."""
+
+
+def _bare(_port: PortName, value: Any) -> Any:
+    """Nothing around it."""
+    return value
 
 
 @asynccontextmanager
@@ -36,6 +45,7 @@ async def open_ports(
     observe: Observe = _unobserved,
     *,
     only: Collection[PortName] | None = None,
+    around: Around = _bare,
 ) -> AsyncIterator[Mapping[PortName, Any]]:
     """Open every binding; leaves them in reverse order, whatever happens.
 
@@ -47,6 +57,7 @@ async def open_ports(
         context: what every factory is given; `ports`, `bindings` and `log` are filled in for each.
         observe: is told `port.opened`, `port.failed`, `port.closed`; as `Registry.observe`.
         only: the ports to open, those they require among them; None for all that are bound.
+        around: e.g. measures what is asked of a port; adapters that require it get that, too.
 
     Yields:
         The opened ports by name. `model` is a mapping by binding name, `check` one by check kind.
@@ -68,7 +79,7 @@ async def open_ports(
                     bindings={p: described(bindings[p]) for p in binding.adapter.builds},
                     log=logging.getLogger(f"fleet.{_called(binding)}"),
                 )
-                opened[name] = await _open(stack, name, binding, own, observe)
+                opened[name] = around(port, await _open(stack, name, binding, own, observe))
             ports[port] = _gathered(port, opened)
         yield ports
 

@@ -106,6 +106,23 @@ async def test_ports_open_after_those_they_need_and_close_in_reverse(
     assert len(diary.events) == 10
 
 
+async def test_what_is_put_around_a_port_is_given_to_whoever_requires_it(
+    context: FactoryContext,
+) -> None:
+    diary = Diary()
+    bound: Bindings = {
+        PortName.EXECUTOR: binding(PortName.EXECUTOR, diary, PortName.BUS),
+        PortName.BUS: binding(PortName.BUS, diary),
+    }
+    async with open_ports(
+        bound, context, around=lambda port, value: (port, value) if port == "bus" else value
+    ) as ports:
+        port, bus = ports[PortName.BUS]
+        assert port is PortName.BUS
+        assert not isinstance(bus, tuple)
+        assert diary.given["executor"].ports["bus"] is ports[PortName.BUS]
+
+
 async def test_what_an_adapter_builds_elsewhere_is_described_to_it_and_not_opened(
     context: FactoryContext,
 ) -> None:
