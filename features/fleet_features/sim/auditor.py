@@ -105,7 +105,7 @@ class Auditor:
     def kept(self, writes: Sequence[Write], versions: Sequence[int]) -> None:
         """A process was told that these writes are made."""
         for write, version in zip(writes, versions, strict=True):
-            if write.key.startswith(_FOR_GOOD):
+            if isinstance(write, Put) and write.key.startswith(_FOR_GOOD):
                 self.kept_versions[write.key] = max(version, self.kept_versions.get(write.key, 0))
 
     def _document(self, key: str) -> Document:

@@ -27,6 +27,7 @@ class Calls:
         self._report = report
         self._granted: dict[tuple[Lane, str], float] = {}
         self._running: dict[str, dict[Lane, float]] = {}
+        self._in_hand: dict[str, tuple[Lane, float]] = {}
         self._disturbed: dict[Lane, float] = {}
         self._all_disturbed = -1.0
 
@@ -70,12 +71,22 @@ class Calls:
             self._report("paid once", f"{lane.name} calls for {short(job_id)}, which is journaled")
         under_way = self._running.setdefault(job_id, {})
         for other, began in under_way.items():
-            calm = max(self._disturbed.get(other, -1.0), self._all_disturbed) < began
-            if not other.dead and calm and job_id not in self.crossed:
+            if self._calm(other, began) and job_id not in self.crossed:
                 how = f"{lane.name} calls for {short(job_id)}, and so does {other.name}"
                 self._report("claims hold", how)
+        holder, began = self._in_hand.get(job_id, (lane, -1.0))
+        if began >= 0 and self._calm(holder, began) and job_id not in self.journal:
+            how = f"{lane.name} calls for {short(job_id)}, of which {holder.name} has the answer"
+            self._report("paid once", how)
         under_way[lane] = self._now()
 
-    def ends(self, lane: Lane, job_id: str) -> None:
-        """That call is over."""
-        self._running.get(job_id, {}).pop(lane, None)
+    def _calm(self, lane: Lane, since: float) -> bool:
+        """Whether a process lives, and nothing kept it from renewing its claims since then."""
+        disturbed = max(self._disturbed.get(lane, -1.0), self._all_disturbed)
+        return not lane.dead and disturbed < since
+
+    def ends(self, lane: Lane, job_id: str, *, in_hand: bool) -> None:
+        """That call is over; `in_hand`: the executor was given its result."""
+        began = self._running.get(job_id, {}).pop(lane, None)
+        if in_hand and began is not None:
+            self._in_hand[job_id] = (lane, began)

@@ -158,8 +158,10 @@ class Simulation:
         if not self.auditor.broken:
             await self._settle(users, deeds)
         if not self.auditor.broken:
+            calm = self.fleet.wire.adversary.temper.calm
+            log = await self._log()
             for invariant, how in concluded(
-                self.auditor, await self._log(), users.promised, STRATEGIES
+                self.auditor, log, users.promised, STRATEGIES, calm=calm
             ):
                 self.auditor.report(invariant, how)
 

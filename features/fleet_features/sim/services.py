@@ -195,7 +195,7 @@ class WiredExecutor(Executor):
                 raise Unavailable("the executor is starting")
             return await act(host.execute)
 
-        return await self._fleet.wire.call(self._lane, host.lane, what, served)
+        return await self._fleet.wire.call(self._lane, host.lane, what, served, repeats=True)
 
 
 class WiredHydrator(Hydrator):
@@ -215,7 +215,7 @@ class WiredHydrator(Hydrator):
             return await host.hydrate.pack(request)
 
         what = f"pack for {request.task_id}"
-        return await self._fleet.wire.call(self._lane, host.lane, what, act)
+        return await self._fleet.wire.call(self._lane, host.lane, what, act, repeats=True)
 
     async def record(self, decision: Decision) -> int:
         """See the port; decisions are recorded from the log."""

@@ -57,9 +57,17 @@ def lease(state: Deliberation) -> Iterator[Finding]:
     is_ = (reserved, money, used.tokens, used.micro_usd)
     if said != is_:
         yield "lease", f"reserved and spent are {said} of the lease, by the jobs {is_}"
-    if reserved + used.tokens > held.tokens:
+    # What a server bills beyond a job's slice is nobody's promise: it is noted apart.
+    overrun = sum(
+        max(0, job.ended.usage.tokens - job.slice.tokens)
+        for job in state.jobs()
+        if job.ended is not None
+    )
+    if held.overrun_tokens != overrun:
+        yield "lease", f"{held.overrun_tokens} tokens over, by the jobs {overrun}"
+    if reserved + used.tokens - overrun > held.tokens:
         yield "lease", f"{reserved} + {used.tokens} tokens of a lease of {held.tokens}"
-    if held.micro_usd and money + used.micro_usd > held.micro_usd:
+    if not overrun and held.micro_usd and money + used.micro_usd > held.micro_usd:
         yield "lease", f"{money} + {used.micro_usd} micro-dollars of {held.micro_usd}"
 
 

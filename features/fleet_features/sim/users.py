@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from fleet_core.domain.deliberation import FINAL, Deliberation
 from fleet_core.domain.plan import Plan, plan_id
@@ -18,6 +19,7 @@ from fleet_features.sim.scenario import Deed
 from fleet_features.sim.services import EPOCH_MS, Fleet, Service
 from fleet_features.sim.trace import short
 
+T = TypeVar("T")
 _PAUSE_S = 0.3
 _TRIES = 40
 
@@ -29,7 +31,7 @@ class Promised:
     Attributes:
         attempts: of each plan whose approval the bus has acknowledged, the highest, by id.
         cancelled: deliberations that were said to be cancelled.
-        extended: tokens by which a lease was said to be raised, by deliberation.
+        extended: tokens by which the lease of a deliberation that goes on was said to be raised.
     """
 
     attempts: dict[str, int] = field(default_factory=dict)
@@ -77,9 +79,11 @@ class Users:
         name = running[int(deed.pick * len(running))]
         self._fleet.wire.trace.note(PLANNING, f"wants to {deed.kind} {short(name)}")
         if deed.kind == "cancel":
-            if await self._ask(deed, lambda s: _deliberate(s).cancel(name, "enough")):
+            if await self._ask(deed, lambda s: _deliberate(s).cancel(name, "enough")) is not None:
                 self.promised.cancelled.add(name)
-        elif await self._ask(deed, lambda s: _extended(s, name)):
+            return
+        state = await self._ask(deed, lambda s: _extended(s, name))
+        if state is not None and state.phase not in FINAL:
             self.promised.extended[name] = self.promised.extended.get(name, 0) + _MORE_TOKENS
 
     async def _to_a_plan(self, deed: Deed) -> None:
@@ -94,22 +98,20 @@ class Users:
         else:
             await self._ask(deed, lambda s: _plans_cancel(s, name))
 
-    async def _ask(self, deed: Deed, act: Callable[[Service], Awaitable[object]]) -> bool:
-        """Ask one orchestrator after the other; whether one said that it is done."""
+    async def _ask(self, deed: Deed, act: Callable[[Service], Awaitable[T]]) -> T | None:
+        """Ask one orchestrator after the other; what one said, None where none ever did."""
         luck = self._fleet.wire.adversary.luck
         for _ in range(_TRIES):
             host = luck.choice(self._fleet.of("orchestrator"))
 
-            async def served(host: Service = host) -> object:
+            async def served(host: Service = host) -> T:
                 return await act(host)
 
             try:
-                await self._fleet.wire.call(self._lane, host.lane, deed.kind, served)
+                return await self._fleet.wire.call(self._lane, host.lane, deed.kind, served)
             except FleetError:
                 await asyncio.sleep(_PAUSE_S)
-            else:
-                return True
-        return False
+        return None
 
 
 _MORE_TOKENS = 2_000

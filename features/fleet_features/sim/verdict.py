@@ -66,16 +66,23 @@ def unsettled(auditor: Auditor, scenario: Scenario, promised: Promised) -> Itera
 
 
 def concluded(
-    auditor: Auditor, log: Sequence[Event], promised: Promised, strategies: Mapping[str, Strategy]
+    auditor: Auditor,
+    log: Sequence[Event],
+    promised: Promised,
+    strategies: Mapping[str, Strategy],
+    *,
+    calm: bool,
 ) -> Iterator[Finding]:
-    """In the end; `log` is what the bus keeps, large payloads opened."""
-    names = {event.event_id for event in log}
-    for lost in sorted(auditor.kept_events - names):
-        yield "kept writes", f"event {short(lost)} was acknowledged, and is not in the log"
-    for key, version in sorted(auditor.kept_versions.items()):
-        (document,) = at_once(partial(auditor.stores.state.get, [key]))
-        if document is None or document.version < version:
-            yield "kept writes", f"version {version} of {short(key)} was acknowledged, and is gone"
+    """In the end.
+
+    Args:
+        auditor: what it saw.
+        log: what the bus keeps, large payloads opened.
+        promised: what users were told.
+        strategies: by protocol name.
+        calm: whether nothing went wrong but models.
+    """
+    yield from _kept(auditor, log, promised)
     by_deliberation: dict[str, list[Event]] = {}
     for event in log:
         if matches(f"{DELIBERATION}.>", event.subject):
@@ -85,10 +92,10 @@ def concluded(
     for name, held in auditor.saved.items():
         told = by_deliberation.get(name, [])
         yield from _deliberation(held.state, told, strategies, f"deliberation {short(name)}")
-    for name in promised.cancelled:
-        if auditor.saved[name].state.phase not in FINAL:
-            yield "kept writes", f"{short(name)} was said to be cancelled"
-    yield from _extended(auditor, promised)
+    if calm:
+        for job, times in auditor.calls.made.items():
+            if times > 1:
+                yield "paid once", f"{short(job)} was called for {times} times, and all was well"
 
 
 def _deliberation(
@@ -112,5 +119,19 @@ def _extended(auditor: Auditor, promised: Promised) -> Iterator[Finding]:
     for name, tokens in promised.extended.items():
         state = auditor.saved[name].state
         run = auditor.runs[state.plan_id]
-        if state.lease.tokens < run.terms.tokens + tokens and not state.ended_ms:
+        if state.lease.tokens < run.terms.tokens + tokens:
             yield "kept writes", f"the lease of {short(name)} was said to be extended by {tokens}"
+
+
+def _kept(auditor: Auditor, log: Sequence[Event], promised: Promised) -> Iterator[Finding]:
+    names = {event.event_id for event in log}
+    for lost in sorted(auditor.kept_events - names):
+        yield "kept writes", f"event {short(lost)} was acknowledged, and is not in the log"
+    for key, version in sorted(auditor.kept_versions.items()):
+        (document,) = at_once(partial(auditor.stores.state.get, [key]))
+        if document is None or document.version < version:
+            yield "kept writes", f"version {version} of {short(key)} was acknowledged, and is gone"
+    for name in promised.cancelled:
+        if auditor.saved[name].state.phase not in FINAL:
+            yield "kept writes", f"{short(name)} was said to be cancelled"
+    yield from _extended(auditor, promised)

@@ -56,8 +56,10 @@ class Wire:
         self._send(who, what, fate, answer, serve)
         return await answer
 
-    async def call(self, who: Lane, host: Lane, what: str, act: Act[T]) -> T:
-        """Have another process do something, in a task of its own."""
+    async def call(
+        self, who: Lane, host: Lane, what: str, act: Act[T], *, repeats: bool = False
+    ) -> T:
+        """Have another process do something, in a task of its own; `repeats`: perhaps twice."""
         fate = self.adversary.request(host.name, writes=True)
         answer: asyncio.Future[T] = self.loop.create_future()
 
@@ -67,7 +69,10 @@ class Wire:
                 self._tell(fate.back_s, answer, error=Unavailable(f"{host.name} is away"))
                 return
             self.trace.note(who.name, f"{what} at {host.name}")
-            self.loop.create_task(self._served(fate, act, answer), context=host.context.copy())
+            times = 1 + (repeats and self.adversary.hits(self.adversary.temper.repeat))
+            for _ in range(times):
+                serving = self._served(fate, act, answer)
+                self.loop.create_task(serving, context=host.context.copy())
 
         self._send(who, what, fate, answer, serve)
         self._tell(CALL_S, answer, error=Unavailable(f"{what}: no answer in {CALL_S} s"))

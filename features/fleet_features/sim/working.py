@@ -64,7 +64,10 @@ class DrawnModel(Model):
         text = self._text(request)
         if on_text is not None:
             on_text(text)
-        return Completion(text, "stop", prompt, min(8, request.sampling.max_tokens))
+        answer = min(8, request.sampling.max_tokens)
+        if adversary.hits(adversary.temper.overrun):
+            answer += budget.tokens
+        return Completion(text, "stop", prompt, answer)
 
     def _text(self, request: ModelRequest) -> str:
         luck = self._adversary.luck
@@ -148,15 +151,17 @@ class DrawnRunner(Runner):
             self._auditor.calls.begins(self._lane, job.job_id)
         self._trace.note(self._lane.name, f"calls for {name}")
         self._running += 1
+        kept = False
         try:
             result = await perform(job, self._models, self._checks, self._clock, on_text)
+            why = f", {result.failure.code}" if result.failure is not None else ""
+            self._trace.note(self._lane.name, f"has {name}: {result.outcome.value}{why}")
+            if adversary.hits(adversary.temper.away):
+                raise Unavailable("the worker was lost with its answer")
+            kept = True
         finally:
             self._running -= 1
-            self._auditor.calls.ends(self._lane, job.job_id)
-        why = f", {result.failure.code}" if result.failure is not None else ""
-        self._trace.note(self._lane.name, f"has {name}: {result.outcome.value}{why}")
-        if adversary.hits(adversary.temper.away):
-            raise Unavailable("the worker was lost with its answer")
+            self._auditor.calls.ends(self._lane, job.job_id, in_hand=kept)
         return result
 
     async def stats(self) -> ClusterStats:
