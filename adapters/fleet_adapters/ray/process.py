@@ -18,6 +18,7 @@ from fleet_adapters.ray.sessions import end_session
 from fleet_adapters.ray.wire import Message, framed, read_frame
 
 _END_S = 10.0
+_LEVELS = {"INFO": logging.INFO, "WARNING": logging.WARNING, "ERROR": logging.ERROR}
 _LIMIT = 2**20  # bytes of a line of its log
 
 
@@ -106,7 +107,8 @@ async def _log_lines(process: Process, last: deque[str], log: logging.Logger) ->
             return
         said = line.decode("utf-8", "replace").rstrip()
         last.append(said)
-        log.debug("driver: %s", said)
+        level = _LEVELS.get(said.partition(" ")[0], logging.DEBUG)
+        log.log(level, "driver: %s", said.partition(" ")[2] if level > logging.DEBUG else said)
 
 
 async def _end(process: Process) -> None:

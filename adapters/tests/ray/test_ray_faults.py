@@ -107,21 +107,48 @@ async def test_jobs_are_handed_back_when_the_driver_is_killed_and_another_is_sta
         assert runner.driver_pid not in (None, pid)
 
 
-async def test_the_service_lives_on_when_the_ray_head_is_killed_and_works_with_the_next(
+async def test_what_hears_an_answer_and_fails_fails_that_job_only(
+    opened: Opened, clustered: RaySettings, model: ObedientModel
+) -> None:
+    def deaf(_piece: str) -> None:
+        raise ZeroDivisionError
+
+    async with opened(clustered) as runner:
+        with pytest.raises(ZeroDivisionError):
+            await runner.run(a_job(), deaf)
+        assert (await runner.run(a_job(2))).outcome is Outcome.OK
+        assert model.begun == 2
+
+
+@pytest.mark.timeout(300)
+async def test_the_service_lives_on_when_the_ray_head_hangs_or_is_killed_and_works_with_the_next(
     opened: Opened, model: ObedientModel, tmp_path: Path
 ) -> None:
     token = "fedcba9876543210" * 4
-    settings = RaySettings(actors=1, calls=4, token="HEAD_TOKEN")
+    settings = RaySettings(actors=1, calls=4, token="HEAD_TOKEN", head_timeout_ms=3_000)
     async with AsyncExitStack() as heads:
         head = await heads.enter_async_context(ray_head(tmp_path, token))
         async with opened(replace(settings, address=head.address)) as runner:
             model.go.clear()
             run = asyncio.create_task(runner.run(a_job()))
             await until(lambda: model.begun == 1)
+            os.kill(head.gcs_pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(Unavailable, match="is silent for"):
+                    await asyncio.wait_for(run, 30)
+            finally:
+                os.kill(head.gcs_pid, signal.SIGCONT)
+            await until(lambda: model.stopped == 1)
+            model.go.set()
+            async with asyncio.timeout(60):
+                assert (await run_again(runner, 2)).outcome is Outcome.OK
+            model.go.clear()
+            run = asyncio.create_task(runner.run(a_job()))
+            await until(lambda: model.begun == 3)
             os.kill(head.gcs_pid, signal.SIGKILL)
             with pytest.raises(Unavailable, match="Ray"):
                 await asyncio.wait_for(run, 30)
-            await until(lambda: model.stopped == 1)
+            await until(lambda: model.stopped == 2)
             model.go.set()
             with pytest.raises(Unavailable, match="Ray"):
                 await runner.run(a_job(2))
