@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fleet_bootstraps.councils import configured, protocol_spec
+from fleet_bootstraps.councils import configured, model_bindings, protocol_spec
 from fleet_bootstraps.fleet import core_strategies
 from fleet_bootstraps.profile import Profile
 from fleet_core.domain.context import ContextPack, PackRequest
@@ -73,7 +73,7 @@ async def answering(
     plans = Plans(
         stores,
         deliberate,
-        Councils(stores.state, configured(profile)),
+        Councils(stores.state, configured(profile), model_bindings(profile)),
         protocol_spec(profile),
         profile.settings.terms(),
     )

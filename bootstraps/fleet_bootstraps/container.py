@@ -38,12 +38,13 @@ class OrchestratorContainer(containers.DeclarativeContainer):
 
     strategies = providers.Dependency(instance_of=dict)
     configured = providers.Dependency(instance_of=dict)
+    bindings = providers.Dependency(instance_of=dict)
     protocol: providers.Dependency[ProtocolSpec] = providers.Dependency()
     terms: providers.Dependency[Terms] = providers.Dependency()
     driving: providers.Dependency[DeliberateSettings] = providers.Dependency()
 
     stores = providers.Singleton(Stores, bus, state, blobs, clock, dump)
-    councils = providers.Singleton(Councils, state, configured)
+    councils = providers.Singleton(Councils, state, configured, bindings)
     deliberate = providers.Singleton(Deliberate, stores, executor, hydrator, strategies, driving)
     plans = providers.Singleton(Plans, stores, deliberate, councils, protocol, terms)
 

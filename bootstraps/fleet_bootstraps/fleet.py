@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from dependency_injector import providers
 
 from fleet_bootstraps.container import FleetContainer, OrchestratorContainer
-from fleet_bootstraps.councils import configured, protocol_spec
+from fleet_bootstraps.councils import configured, model_bindings, protocol_spec
 from fleet_bootstraps.profile import Profile
 from fleet_core.domain.protocols.peer_review import PeerReview
 from fleet_core.domain.protocols.vote import Vote
@@ -203,6 +203,7 @@ def built(profile: Profile, clock: Clock, ports: Mapping[PortName, Any], kind: t
         clock=_object(clock),
         strategies=_object(strategies(profile, ports)),
         configured=_object(configured(profile)),
+        bindings=_object(model_bindings(profile)),
         protocol=_object(protocol_spec(profile)),
         terms=_object(profile.settings.terms()),
         driving=_object(DeliberateSettings(own.sweep_ms, own.again_ms)),

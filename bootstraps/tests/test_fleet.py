@@ -41,7 +41,7 @@ OWN: Mapping[str, type[Any]] = {
     "terms": Terms,
     "driving": DeliberateSettings,
 }
-MAPPINGS = ("model", "check", "strategies", "configured")
+MAPPINGS = ("model", "check", "strategies", "configured", "bindings")
 
 
 def profile(name: str, tmp_path: Path) -> tuple[Profile, FactoryContext]:

@@ -6,6 +6,7 @@ FleetError
 │   ├── ProfileError         a profile, a setting, an unknown adapter
 │   └── DecodeError          a stored or received document does not have its shape
 ├── NotFound                 no such deliberation, plan, council, model, event
+├── AlreadyExists            what was to be made is there
 ├── Conflict                 a compare-and-set lost; reduce again          (retryable)
 ├── Unavailable              a server, file or process does not answer     (retryable)
 ├── StoreError               a store refuses: full, read-only, corrupt, other schema version
@@ -86,6 +87,12 @@ class NotFound(FleetError):
     """The thing that was asked for does not exist."""
 
     code = "not_found"
+
+
+class AlreadyExists(FleetError):
+    """What was to be made is there already, and stays as it was."""
+
+    code = "already_exists"
 
 
 class Conflict(FleetError):

@@ -18,6 +18,7 @@ from google.rpc.status_pb2 import Status as RpcStatus
 
 from fleet_core import errors
 from fleet_core.errors import (
+    AlreadyExists,
     CheckRefused,
     Conflict,
     FleetError,
@@ -49,13 +50,6 @@ class Full(Unavailable):
         self.retry_after_ms = retry_after_ms
 
 
-class Exists(Conflict):
-    """What was to be created is there already."""
-
-    code = "exists"
-    retryable = False
-
-
 class Ended(FleetError):
     """What was to be changed has ended."""
 
@@ -66,7 +60,7 @@ _CODES: dict[type[FleetError], grpc.StatusCode] = {
     InputError: _CODE.INVALID_ARGUMENT,
     NotFound: _CODE.NOT_FOUND,
     Conflict: _CODE.ABORTED,
-    Exists: _CODE.ALREADY_EXISTS,
+    AlreadyExists: _CODE.ALREADY_EXISTS,
     Ended: _CODE.FAILED_PRECONDITION,
     Unavailable: _CODE.UNAVAILABLE,
     Full: _CODE.RESOURCE_EXHAUSTED,
@@ -82,14 +76,14 @@ _CODES: dict[type[FleetError], grpc.StatusCode] = {
 }
 _KINDS: dict[str, type[FleetError]] = {
     kind.code: kind
-    for kind in (*vars(errors).values(), Full, Exists, Ended)
+    for kind in (*vars(errors).values(), Full, Ended)
     if isinstance(kind, type) and issubclass(kind, FleetError)
 }
 _KIND_OF_CODE: dict[grpc.StatusCode, type[FleetError]] = {
     _CODE.INVALID_ARGUMENT: InputError,
     _CODE.NOT_FOUND: NotFound,
     _CODE.ABORTED: Conflict,
-    _CODE.ALREADY_EXISTS: Exists,
+    _CODE.ALREADY_EXISTS: AlreadyExists,
     _CODE.UNAVAILABLE: Unavailable,
     _CODE.RESOURCE_EXHAUSTED: Full,
 }

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import fleet_core
 from fleet_adapters.grpc._deliberations import PHASES, deliberation_message, lease_message
 from fleet_adapters.grpc._draining import Gate
-from fleet_adapters.grpc._errors import Ended, Exists
+from fleet_adapters.grpc._errors import Ended
 from fleet_adapters.grpc._open_parts import json_text, required
-from fleet_adapters.grpc._records import TASK_STATES, council_message, task_of
-from fleet_adapters.grpc._seating import checked_role, seated
+from fleet_adapters.grpc._records import TASK_STATES, agent_message, council_message, task_of
+from fleet_adapters.grpc._seating import seat_of
 from fleet_adapters.grpc._starting import one_task, started
 from fleet_adapters.grpc._surrounding import Context
 from fleet_adapters.grpc._watching import watched
@@ -24,8 +24,7 @@ from fleet_adapters.grpc.serving import Served, Service, serving
 from fleet_adapters.grpc.settings import GrpcServerSettings
 from fleet_adapters.grpc.telemetry import Figure, Observe, RpcCall, RpcCounters, unobserved
 from fleet_core.domain.deliberation import FINAL, Phase
-from fleet_core.domain.model_call import Binding
-from fleet_core.errors import Conflict, DecodeError, InputError
+from fleet_core.errors import DecodeError, InputError
 from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.event_bus import EventBus
@@ -43,6 +42,8 @@ ADMIN = frozenset(
         "ExtendLease",
         "CreateCouncil",
         "DeleteCouncil",
+        "RegisterAgent",
+        "UnregisterAgent",
     )
 )
 """Methods that ask for the admin token, where one is set."""
@@ -50,11 +51,7 @@ ADMIN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Orchestrator:
-    """What an orchestrator service answers from; all of it must run for longer than the service.
-
-    Attributes:
-        bindings: the profile's model bindings by name, for agents that are to be seated.
-    """
+    """What an orchestrator service answers from; all of it must run for longer than the service."""
 
     plans: Plans
     deliberate: Deliberate
@@ -63,7 +60,6 @@ class Orchestrator:
     state: StateStore
     blobs: BlobStore
     clock: Clock
-    bindings: Mapping[str, Binding] = field(default_factory=dict)
 
 
 def _no_figures() -> Iterable[Figure]:
@@ -204,21 +200,31 @@ class OrchestratorServicer(pb_grpc.OrchestratorServiceServicer):
         self, request: pb.CreateCouncilRequest, context: Context
     ) -> pb.CreateCouncilResponse:
         """Keep a new council."""
-        council = seated(request.role, request.agents, self._own.bindings)
-        try:
-            await self._own.councils.create(council)
-        except Conflict as error:
-            raise Exists(error.message, error.hint, key=error.key) from None
+        seats = [seat_of(spec) for spec in request.agents]
+        council = await self._own.councils.create(request.role, seats)
         return pb.CreateCouncilResponse(council=council_message(council))
 
     async def DeleteCouncil(
         self, request: pb.DeleteCouncilRequest, context: Context
     ) -> pb.DeleteCouncilResponse:
         """Drop a kept council."""
-        role = checked_role(request.role)
-        await self._own.councils.delete(role)
-        again = (await self._own.councils.all()).get(role)
+        again = await self._own.councils.delete(request.role)
         return pb.DeleteCouncilResponse(council=council_message(again) if again else None)
+
+    async def RegisterAgent(
+        self, request: pb.RegisterAgentRequest, context: Context
+    ) -> pb.RegisterAgentResponse:
+        """Seat one more agent."""
+        agent = await self._own.councils.register(request.role, seat_of(request.agent))
+        return pb.RegisterAgentResponse(agent=agent_message(agent))
+
+    async def UnregisterAgent(
+        self, request: pb.UnregisterAgentRequest, context: Context
+    ) -> pb.UnregisterAgentResponse:
+        """Take an agent's seat."""
+        agent_id = required(request.agent_id, "agent_id")
+        council = await self._own.councils.unregister(request.role, agent_id)
+        return pb.UnregisterAgentResponse(council=council_message(council))
 
     async def ListCouncils(
         self, request: pb.ListCouncilsRequest, context: Context

@@ -11,7 +11,7 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from fleet_adapters.grpc._errors import DETAILS_KEY, Ended, Exists, Full, from_rpc_error, to_status
+from fleet_adapters.grpc._errors import DETAILS_KEY, Ended, Full, from_rpc_error, to_status
 from fleet_adapters.grpc.proto.fleet.executor.v1 import executor_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.executor.v1.executor_pb2_grpc import ExecutorServiceStub
 from fleet_core import errors
@@ -70,7 +70,24 @@ def sample(kind: type[FleetError]) -> FleetError:
     return kind(message, hint)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, Full, Exists, Ended], ids=lambda kind: kind.__name__)
+CODES = {
+    "INVALID_ARGUMENT": {"InputError", "PlanError", "ProfileError", "DecodeError"},
+    "NOT_FOUND": {"NotFound"},
+    "ABORTED": {"Conflict"},
+    "ALREADY_EXISTS": {"AlreadyExists"},
+    "UNAVAILABLE": {"Unavailable", "ModelUnavailable", "StreamCut"},
+    "RESOURCE_EXHAUSTED": {"Full", "RateLimited"},
+    "UNKNOWN": {"FleetError"},
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, Full, Ended], ids=lambda kind: kind.__name__)
+def test_every_error_has_its_status_code(kind: type[FleetError]) -> None:
+    wanted = [code for code, kinds in CODES.items() if kind.__name__ in kinds]
+    assert [to_status(sample(kind)).code.name] == (wanted or ["FAILED_PRECONDITION"])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, Full, Ended], ids=lambda kind: kind.__name__)
 async def test_every_error_arrives_as_it_was_raised(
     executor: Executor, failing: Failing, kind: type[FleetError]
 ) -> None:

@@ -90,12 +90,11 @@ def orchestrator(world: World, own: Process) -> Orchestrator:
     return Orchestrator(
         own.plans,
         own.deliberate,
-        Councils(stores.state, world.councils),
+        Councils(stores.state, world.councils, {"default": Binding(), "big": BIG}),
         stores.bus,
         stores.state,
         stores.blobs,
         stores.clock,
-        {"default": Binding(), "big": BIG},
     )
 
 
@@ -423,7 +422,7 @@ async def test_councils_are_listed_kept_and_dropped(stub: Any, own: Process, wor
         ("DEV", [pb.AgentSpec(temperature=float("nan"))], "agents[0].temperature"),
         ("DEV", [pb.AgentSpec(top_p=0)], "agents[0].top_p"),
         ("DEV", [pb.AgentSpec(max_tokens=0)], "agents[0].max_tokens"),
-        ("DEV", [pb.AgentSpec(agent_id="a")] * 2, "councils.DEV"),
+        ("DEV", [pb.AgentSpec(agent_id="a")] * 2, "agents[1].agent_id"),
     ],
 )
 async def test_a_council_that_cannot_sit_is_refused_by_field(

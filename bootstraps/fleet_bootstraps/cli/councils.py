@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleet_bootstraps.cli.outcome import Exit
 from fleet_bootstraps.cli.output import emit, line, table
 from fleet_bootstraps.cli.session import Session
-from fleet_bootstraps.councils import configured
+from fleet_bootstraps.councils import configured, model_bindings
 from fleet_core.domain.council import Agent, Council, role_name
 from fleet_core.errors import InputError
 from fleet_core.usecases.councils import Councils
@@ -38,7 +38,7 @@ async def _all(opened: Session) -> dict[str, Council]:
     if not opened.profile.durable or not opened.home.is_dir():
         return dict(sorted(own.items()))  # nothing was kept: only to look, nothing is made
     async with opened.state() as state:
-        return await Councils(state, own).all()
+        return await Councils(state, own, model_bindings(opened.profile)).all()
 
 
 def _agent(agent: Agent) -> dict[str, object]:

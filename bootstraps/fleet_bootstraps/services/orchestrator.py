@@ -10,7 +10,6 @@ from dataclasses import replace
 from fleet_adapters.grpc import orchestrator_server
 from fleet_adapters.grpc.serving import Served
 from fleet_adapters.grpc.telemetry import Observe, unobserved
-from fleet_bootstraps.councils import model_bindings
 from fleet_bootstraps.fleet import opened_ports, running_orchestrator, seldom_collected
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
@@ -48,7 +47,6 @@ async def orchestrator_service(
                 own.state,
                 ports[PortName.BLOBS],
                 context.clock,
-                model_bindings(profile),
             ),
             profile.settings.service(Role.ORCHESTRATOR).server(Role.ORCHESTRATOR),
             context.secret,
