@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("overhead",)
+BENCHES = ("overhead", "chain")
 
 
 def main() -> int:

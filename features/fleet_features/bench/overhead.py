@@ -39,15 +39,15 @@ _FLEET = "from fleet_bootstraps.cli import main; main()"
 def run(rounds: int) -> int:
     """Measure everything; the exit code is 1 where a bar does not hold."""
     figures = _startup(rounds)
-    with _stub() as url:
+    with stub() as url:
         bodies = json.dumps(_fleet(url, "--bodies")["bodies"])
         for streamed in (False, True):
             for open_, count in _COUNTS.items():
                 load = _Load(open_, count // 2 if streamed else count, streamed)
                 figures += _throughput(url, bodies, load, rounds)
-    with _stub(delay_ms=200) as url:
+    with stub(delay_ms=200) as url:
         figures += _latency(url, rounds)
-    with _stub(delay_ms=600_000) as url:
+    with stub(delay_ms=600_000) as url:
         held = _fleet(url, "--hold", str(_MANY), "--open", str(_MANY))
         figures.append(Figure("memory per open, 10000 open", (held["kib"],), "KiB", "lower"))
     return report("overhead", rounds, figures)
@@ -142,7 +142,8 @@ def _fleet(url: str, *given: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _stub(delay_ms: int = 0) -> Iterator[str]:
+def stub(delay_ms: int = 0) -> Iterator[str]:
+    """The URL of a stub server that serves while this is held."""
     command = [sys.executable, "-m", f"{_HERE}.stub_server", "--delay-ms", str(delay_ms)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

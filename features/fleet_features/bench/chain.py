@@ -1,0 +1,353 @@
+"""What the fleet profile adds to the hops and the durable writes of its chain.
+
+A plan of one task with a council of one (`vote`: one model call) goes from
+`planning.plan.approved` to `orchestration.deliberation.completed` through the services: JetStream,
+the orchestrator, gRPC, the executor, a Ray worker, HTTP, and back. In turn with the floor
+(`chain_floor`), on the same servers: one at a time for the latency, 32 in flight for the
+throughput. Documents and events of the floor are as large as ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nats
+
+from fleet_bootstraps.fleet import opened_ports, system_clock
+from fleet_bootstraps.layers import layered
+from fleet_bootstraps.profile import bound
+from fleet_bootstraps.secrets import secrets_from
+from fleet_bootstraps.stack.nats import nats_server
+from fleet_bootstraps.stack.ray import ray_head
+from fleet_bootstraps.stack.valkey import valkey_server
+from fleet_core.domain.events import COMPLETED, encode
+from fleet_core.domain.plan import Plan, Task
+from fleet_core.usecases.approvals import approval
+from fleet_features.bench import chain_floor
+from fleet_features.bench.figures import Figure, report
+from fleet_features.bench.overhead import stub
+from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.registry import Registry
+
+_SINGLE, _MANY, _AT_ONCE, _WARM = 60, 320, 32, 10
+_TOKEN = "bench-" + "0" * 32
+_RAY = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": _TOKEN,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray calls this machine by another address
+}
+_HERE = "fleet_features.bench.chain_floor"
+_PATIENCE_S = 60.0
+_FLEET = "from fleet_bootstraps.cli import main; main()"
+
+
+def run(rounds: int) -> int:
+    """Measure; the exit code is 1 where a bar does not hold."""
+    return asyncio.run(_run(rounds))
+
+
+async def _run(rounds: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="fleet-chain-") as name:
+        async with AsyncExitStack() as stack:
+            servers = await _servers(stack, Path(name))
+            ours = await stack.enter_async_context(_ours(servers, Path(name)))
+            await ours.warm(_WARM)
+            sizes = await _sizes(servers, Path(name))
+            floor = await stack.enter_async_context(_floor(servers, Path(name), sizes, writes=True))
+            await floor.warm(_WARM)
+            alone = await stack.enter_async_context(
+                _floor(servers, Path(name), sizes, writes=False)
+            )
+            await alone.warm(_WARM)
+            measured: dict[str, list[_Round]] = {"floor": [], "ours": [], "hops alone": []}
+            for _ in range(rounds):
+                for called, chain in (("floor", floor), ("ours", ours), ("hops alone", alone)):
+                    measured[called].append(await chain.measured())
+    return report("chain", rounds, _figures(measured))
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Seconds of single tasks, and tasks a second with many in flight."""
+
+    seconds: tuple[float, ...]
+    rate: float
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def p99(self) -> float:
+        return statistics.quantiles(self.seconds, n=100)[98]
+
+
+def _figures(measured: dict[str, list[_Round]]) -> list[Figure]:
+    pairs = list(zip(measured["floor"], measured["ours"], strict=True))
+    out = [
+        Figure(
+            "latency, median", tuple(o.median / f.median for f, o in pairs), "ratio", "lower", 1.5
+        ),
+        Figure("latency, p99", tuple(o.p99 / f.p99 for f, o in pairs), "ratio", "lower", 2.0),
+        Figure(
+            "throughput, 32 in flight",
+            tuple(o.rate / f.rate for f, o in pairs),
+            "ratio",
+            "higher",
+            0.5,
+        ),
+    ]
+    for called, rounds in measured.items():
+        out += [
+            Figure(f"{called}: median", tuple(r.median * 1000 for r in rounds), "ms", "lower"),
+            Figure(f"{called}: p99", tuple(r.p99 * 1000 for r in rounds), "ms", "lower"),
+            Figure(f"{called}: 32 in flight", tuple(r.rate for r in rounds), "1/s", "higher"),
+        ]
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    nats: str
+    valkey: str
+    ray: str
+    model: str
+
+
+async def _servers(stack: AsyncExitStack, folder: Path) -> _Servers:
+    bus = await stack.enter_async_context(nats_server(folder / "nats"))
+    keeping = await stack.enter_async_context(valkey_server(folder / "valkey"))
+    os.environ |= _RAY
+    head = await stack.enter_async_context(ray_head(folder / "ray", _TOKEN))
+    model = stack.enter_context(stub())
+    return _Servers(bus, keeping, head.address, model)
+
+
+class Chain:
+    """Hands tasks in at one end and waits for them at the other.
+
+    Args:
+        hand_in: publishes a task and returns its id, as `ended` will name it.
+        logs: of the processes between.
+    """
+
+    def __init__(self, hand_in: Callable[[], Awaitable[str]], logs: Sequence[Path]) -> None:
+        self._hand_in = hand_in
+        self._logs = logs
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._early: set[str] = set()
+
+    def ended(self, identity: str) -> None:
+        """A task has come to its end."""
+        waiting = self._waiting.pop(identity, None)
+        if waiting is None:
+            self._early.add(identity)
+        elif not waiting.done():
+            waiting.set_result(None)
+
+    async def one(self) -> float:
+        """Seconds of one task."""
+        began = time.perf_counter()
+        identity = await self._hand_in()
+        if identity in self._early:
+            self._early.discard(identity)
+        else:
+            waiting = self._waiting[identity] = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    await waiting
+            except TimeoutError:
+                said = "\n".join(log.read_text()[-2000:] for log in self._logs)
+                raise RuntimeError(f"a task did not end; its services said:\n{said}") from None
+        return time.perf_counter() - began
+
+    async def warm(self, number: int) -> None:
+        """So many tasks that do not count."""
+        for _ in range(number):
+            await self.one()
+
+    async def measured(self) -> _Round:
+        """One round."""
+        seconds = [await self.one() for _ in range(_SINGLE)]
+        seats = asyncio.Semaphore(_AT_ONCE)
+
+        async def seated() -> None:
+            async with seats:
+                await self.one()
+
+        began = time.perf_counter()
+        await asyncio.gather(*(seated() for _ in range(_MANY)))
+        return _Round(tuple(seconds), _MANY / (time.perf_counter() - began))
+
+
+@asynccontextmanager
+async def _ours(servers: _Servers, folder: Path) -> AsyncIterator[Chain]:
+    client = await nats.connect(servers.nats)
+    stream = client.jetstream()
+
+    async def hand_in() -> str:
+        event = approval(_plan(), 1, system_clock())
+        identity = str(event.data["plan_id"])
+        header = {"Nats-Msg-Id": event.event_id}
+        await stream.publish(event.subject, encode(event), headers=header)
+        return identity
+
+    logs = [folder / f"{name}.log" for name in ("executor", "orchestrator")]
+    chain = Chain(hand_in, logs)
+
+    async def arrived(message: Any) -> None:
+        data = json.loads(message.data)["data"]
+        assert data["phase"] == "decided", data
+        chain.ended(data["plan_id"])
+
+    await client.subscribe(COMPLETED, cb=arrived)
+    with _served("executor", servers, folder), _served("orchestrator", servers, folder):
+        yield chain
+    await client.close()
+
+
+def _plan() -> Plan:
+    task = Task("login", "Add a login button", "DEV", "The start page has no way to sign in.")
+    return Plan(f"chain-{uuid.uuid4().hex}", "A page to sign in", (task,))
+
+
+def _sets(servers: _Servers) -> dict[str, str]:
+    return {
+        "bus.servers": f'["{servers.nats}"]',
+        "state.url": servers.valkey,
+        "blobs.url": servers.valkey,
+        "model.base_url": f"{servers.model}/v1",
+        "model.model": "stub",
+        "runner.address": servers.ray,
+        "deliberation.protocol": "vote",
+        "councils.DEV.size": "1",
+    }
+
+
+@contextmanager
+def _served(service: str, servers: _Servers, folder: Path) -> Iterator[None]:
+    command = [sys.executable, "-c", _FLEET, "--home", str(folder / "home")]
+    command += ["serve", service, "--profile", "fleet", "--json"]
+    for key, value in _sets(servers).items():
+        command += ["--set", f"{key}={value}"]
+    with _process(command, folder / f"{service}.log"):
+        yield
+
+
+async def _sizes(servers: _Servers, folder: Path) -> dict[str, int]:
+    """Bytes of the documents and events of ours, for the floor to write as many."""
+    sets = [f"{key}={value}" for key, value in _sets(servers).items()]
+    profile = bound("fleet", layered("fleet", {}, sets), Registry.discovered())
+    context = FactoryContext(system_clock, secrets_from(os.environ), folder / "home")
+    ports_wanted = (PortName.STATE, PortName.BUS)
+    async with opened_ports(profile, context, only=ports_wanted) as ports:
+        state = ports[PortName.STATE]
+
+        async def size(prefix: str) -> int:
+            return round(statistics.median(len(d.value) for d in await state.scan(prefix)))
+
+        events = [
+            len(encode(s.event)) async for s in ports[PortName.BUS].replay(["orchestration.>"])
+        ]
+        decided = await size("deliberation/")
+        journal = await size("journal/")
+        return {
+            "plan": await size("plan/"),
+            "decided": decided,
+            "running": max(1, decided - journal),
+            "started": max(1, decided // 2),
+            "jobs": await size("jobs/"),
+            "journal": journal,
+            "event": round(statistics.median(events)),
+        }
+
+
+@asynccontextmanager
+async def _floor(
+    servers: _Servers, folder: Path, sizes: dict[str, int], *, writes: bool
+) -> AsyncIterator[Chain]:
+    """The floor's two processes, up and idle until they are measured."""
+    client = await nats.connect(servers.nats)
+    stream = client.jetstream()
+    space = uuid.uuid4().hex[:8]
+
+    async def hand_in() -> str:
+        identity = uuid.uuid4().hex
+        data = json.dumps({"id": identity, "pad": "x" * sizes["plan"]}).encode()
+        subject = f"{chain_floor.root(space)}.plans"
+        await stream.publish(subject, data, headers={"Nats-Msg-Id": identity})
+        return identity
+
+    logs = [folder / f"{role}-{space}.log" for role in ("executor", "orchestrator")]
+    chain = Chain(hand_in, logs)
+
+    async def arrived(message: Any) -> None:
+        chain.ended(json.loads(message.data)["id"])
+
+    await client.subscribe(f"{chain_floor.root(space)}.done", cb=arrived)
+    given = [
+        "--space",
+        space,
+        "--nats",
+        servers.nats,
+        "--valkey",
+        servers.valkey.replace("valkey:", "redis:", 1),
+    ]
+    given += ["--ray", servers.ray, "--model", servers.model, "--executor", _free_address()]
+    given += ["--sizes", json.dumps(sizes), "--body", json.dumps(_body())]
+    given += [] if writes else ["--no-writes"]
+    with ExitStack() as processes:
+        for log in logs:
+            command = [sys.executable, "-m", _HERE, log.name.partition("-")[0], *given]
+            processes.enter_context(_process(command, log))
+        yield chain
+    await client.close()
+
+
+def _body() -> dict[str, Any]:
+    text = "You are a developer. " * 60
+    return {"model": "stub", "messages": [{"role": "user", "content": text}], "max_tokens": 512}
+
+
+def _free_address() -> str:
+    import socket  # noqa: PLC0415 -- needed here only
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{one.getsockname()[1]}"
+
+
+@contextmanager
+def _process(command: list[str], log: Path) -> Iterator[None]:
+    """A process that has said on its first line that it is up."""
+    with ExitStack() as closing:
+        errors = closing.enter_context(log.open("wb"))
+        process = closing.enter_context(
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise RuntimeError(f"{log.stem} did not start: {log.read_text()[-2000:]}")
+        try:
+            yield
+        finally:
+            process.stdin.close()
+            process.terminate()
+            process.wait(30)

@@ -1,0 +1,207 @@
+"""The floor of the chain: the same hops and the same durable writes with the bare drivers.
+
+It imports nothing of the fleet. Two processes stand where the services do. `orchestrator`: a plan
+arrives on JetStream and is saved, a deliberation is saved and announced, its jobs are saved and
+handed on by gRPC, the result arrives on JetStream and is saved, the end is announced. `executor`:
+jobs are claimed, called by a Ray actor over HTTP, journaled, published. Each acknowledges what it
+consumed after its effect is kept. Written as one would who knows the drivers: one connection each,
+standing pull requests, commits as one transaction each, announcements pipelined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import grpc
+import nats
+import ray
+import redis.asyncio as redis
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+
+METHOD = "/floor.Executor/Execute"
+_BATCH, _EXPIRES_NS = 1_000_000, 600_000_000_000
+
+
+def root(space: str) -> str:
+    """What every subject of one floor begins with."""
+    return f"floor.{space}"
+
+
+class Kept:
+    """Documents on the server; `commit` is one transaction in one round trip."""
+
+    def __init__(self, url: str, *, writes: bool) -> None:
+        self._client = redis.Redis.from_url(url, max_connections=256)
+        self._writes = writes
+
+    async def commit(self, *documents: tuple[str, int]) -> None:
+        """Write documents of so many bytes, all or none."""
+        if not self._writes:
+            return
+        async with self._client.pipeline(transaction=True) as pipe:
+            for key, size in documents:
+                pipe.set(key, b"x" * size)
+            await pipe.execute()
+
+
+async def consume(
+    client: Any, space: str, what: str, handle: Callable[[dict[str, Any]], Awaitable[None]]
+) -> None:
+    """Handle every message side by side; acknowledged once handled."""
+    stream, durable = client.jetstream(), f"{space}-{what}"
+    config = ConsumerConfig(
+        durable_name=durable,
+        filter_subject=f"{root(space)}.{what}",
+        ack_policy=AckPolicy.EXPLICIT,
+        max_ack_pending=4096,
+    )
+    await stream.add_consumer(space, config)
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def one(message: Any) -> None:
+        await handle(json.loads(message.data))
+        await message.ack()
+
+    async def arrived(message: Any) -> None:
+        task = asyncio.create_task(one(message))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+
+    inbox = client.new_inbox()
+    await client.subscribe(inbox, cb=arrived)
+    asked = json.dumps({"batch": _BATCH, "expires": _EXPIRES_NS}).encode()
+    await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{space}.{durable}", asked, reply=inbox)
+
+
+async def orchestrator(given: argparse.Namespace, sizes: dict[str, int]) -> None:
+    """The process between the plan and the executor, and between the result and the end."""
+    client = await nats.connect(given.nats)
+    stream, space = client.jetstream(), given.space
+    await stream.add_stream(StreamConfig(name=space, subjects=[f"{root(space)}.>"]))
+    kept = Kept(given.valkey, writes=given.writes)
+    channel = grpc.aio.insecure_channel(given.executor)
+    execute: Any = channel.unary_unary(METHOD)
+    event = b"x" * sizes["event"]
+
+    async def note(identity: str, number: int) -> None:
+        header = {"Nats-Msg-Id": f"{identity}:{number}"}
+        await stream.publish(f"{root(space)}.noted", event, headers=header)
+
+    async def plan(data: dict[str, Any]) -> None:
+        identity = data["id"]
+        await kept.commit((f"plan/{identity}", sizes["plan"]), (f"open/{identity}", 1))
+        await kept.commit((f"state/{identity}", sizes["started"]), (f"due/{identity}", 1))
+        await note(identity, 1)
+        await kept.commit(
+            (f"state/{identity}", sizes["running"]), (f"jobs/{identity}", sizes["jobs"])
+        )
+        job = {"id": identity, "body": given.body, "pad": "x" * sizes["jobs"]}
+        await execute(json.dumps(job).encode())
+        await note(identity, 2)
+
+    async def result(data: dict[str, Any]) -> None:
+        identity = data["id"]
+        await kept.commit((f"state/{identity}", sizes["decided"]))
+        done = json.dumps({"id": identity, "pad": "x" * sizes["event"]}).encode()
+        await asyncio.gather(
+            note(identity, 3),
+            stream.publish(
+                f"{root(space)}.done", done, headers={"Nats-Msg-Id": f"{identity}:done"}
+            ),
+        )
+
+    await consume(client, space, "plans", plan)
+    await consume(client, space, "results", result)
+    await _until_told()
+
+
+class Caller:
+    """A worker: model calls over one pooled session."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, body: dict[str, Any]) -> str:
+        """The model's answer."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        async with self._session.post(self._url, json=body) as answer:
+            return str((await answer.json())["choices"][0]["message"]["content"])
+
+
+async def executor(given: argparse.Namespace, sizes: dict[str, int]) -> None:
+    """The process between gRPC and the result."""
+    ray.init(given.ray, log_to_driver=False, logging_level=logging.ERROR)
+    remote: Any = ray.remote
+    actor = remote(num_cpus=0, max_concurrency=64)(Caller)
+    callers = [actor.remote(f"{given.model}/v1/chat/completions") for _ in range(2)]
+    client = await nats.connect(given.nats)
+    stream = client.jetstream()
+    kept = Kept(given.valkey, writes=given.writes)
+    under_way: set[asyncio.Task[None]] = set()
+    turn = 0
+
+    async def run(job: dict[str, Any]) -> None:
+        nonlocal turn
+        turn += 1
+        identity = job["id"]
+        text = await callers[turn % len(callers)].call.remote(job["body"])
+        await kept.commit((f"journal/{identity}", sizes["journal"]), (f"claim/{identity}", 1))
+        found = json.dumps({"id": identity, "text": text}).encode()
+        await stream.publish(
+            f"{root(given.space)}.results", found, headers={"Nats-Msg-Id": f"{identity}:result"}
+        )
+
+    async def execute(request: bytes, _: Any) -> bytes:
+        job = json.loads(request)
+        identity = job["id"]
+        await kept.commit((f"claim/{identity}", 40), (f"accepted/{identity}", sizes["jobs"]))
+        task = asyncio.create_task(run(job))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+        return b""
+
+    server = grpc.aio.server()
+    handler: Any = grpc.unary_unary_rpc_method_handler(execute)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("floor.Executor", {"Execute": handler}),)
+    )
+    server.add_insecure_port(given.executor)
+    await server.start()
+    await _until_told()
+    await server.stop(None)
+
+
+async def _until_told() -> None:
+    sys.stdout.write("up\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+def main() -> None:
+    """Serve until standard input ends; prints `up` once it does."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("role", choices=("orchestrator", "executor"))
+    for name in ("space", "nats", "valkey", "ray", "executor", "model"):
+        parser.add_argument(f"--{name}", default="")
+    parser.add_argument("--sizes", type=json.loads, default={})
+    parser.add_argument("--body", type=json.loads, default={})
+    parser.add_argument("--no-writes", dest="writes", action="store_false")
+    given = parser.parse_args()
+    work = {"orchestrator": orchestrator, "executor": executor}
+    asyncio.run(work[given.role](given, given.sizes))
+    if given.role == "executor":
+        os._exit(0)  # Ray's own ending takes seconds and keeps nothing
+
+
+if __name__ == "__main__":
+    main()
