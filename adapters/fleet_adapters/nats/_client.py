@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -23,6 +23,15 @@ class HoldingClient(Client):
     """
 
     tls_only = False
+
+    async def leave(self) -> None:
+        """Close for good; what could not be sent by now is dropped."""
+        if not self.is_connected:
+            # To write it to a transport that is closed raises what each Python likes.
+            self._pending, self._pending_data_size = [], 0
+        with suppress(Error, OSError):
+            await self.close()
+        await self.hang_up()
 
     async def hang_up(self) -> None:
         """Drop the connection that is open, in whatever state the driver thinks it is."""

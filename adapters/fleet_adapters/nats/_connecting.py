@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from nats.errors import Error as DriverError
@@ -40,7 +40,7 @@ async def linked(settings: NatsSettings, ctx: FactoryContext, name: str) -> Asyn
         yield link
     finally:
         await link.flush()
-        await _close(link.client)
+        await link.client.leave()
 
 
 async def _connected(
@@ -58,9 +58,9 @@ async def _connected(
                     if await _attempt(link, settings, arguments, said):
                         return link
                 except BaseException:
-                    await _close(client)
+                    await client.leave()
                     raise
-                await _close(client)
+                await client.leave()
                 if said and _for_good(said[-1]):
                     break
                 # A server that refuses us may be gone before we have read why.
@@ -112,12 +112,6 @@ async def _attempt(
         raise error
     said.append(error)
     return False
-
-
-async def _close(client: HoldingClient) -> None:
-    with suppress(DriverError, OSError):
-        await client.close()
-    await client.hang_up()
 
 
 def _for_good(error: Exception) -> bool:

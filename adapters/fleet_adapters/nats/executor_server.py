@@ -12,21 +12,16 @@ import json
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import nats.micro
-from nats.micro.request import Request
-from nats.micro.service import EndpointConfig, ServiceConfig
-
 import fleet_core
 from fleet_adapters.nats import _jobs as wire
 from fleet_adapters.nats._connecting import linked
-from fleet_adapters.nats._errors import translate
-from fleet_adapters.nats._link import Link
 from fleet_adapters.nats._members import announced
+from fleet_adapters.nats._micro import Service
 from fleet_adapters.nats._positions import sequences
 from fleet_adapters.nats._subscriber import Subscriber
 from fleet_adapters.nats.bus import NatsEventBus
@@ -78,7 +73,7 @@ async def serve_executor(
             own = [tasks.create_task(act()) for act in (serving.take, serving.tend)]
             try:
                 async with (
-                    _micro_service(link, serving),
+                    _service(serving).answering(link),
                     announced(link, serving.name, wire.BEAT_S),
                 ):
                     yield serving.name
@@ -279,70 +274,37 @@ class _Serving:
         return [*first, wire.Answer(self.name, tuple(parts[-1]), over)]
 
 
-@asynccontextmanager
-async def _micro_service(link: Link, serving: _Serving) -> AsyncIterator[None]:
+def _service(serving: _Serving) -> Service:
     """The endpoints, as tools that speak the NATS micro services convention find them."""
-    own = f"{wire.SERVICE}-{serving.name}"  # a group of one: every instance hears every request
 
-    async def cancel(request: Request) -> Sequence[wire.Answer]:
-        return [await serving.cancel(_read(wire.CancelRequest, request))]
+    async def cancel(raw: bytes) -> Sequence[bytes]:
+        return _written(await serving.cancel(_read(wire.CancelRequest, raw)))
 
-    async def status(request: Request) -> Sequence[wire.Answer]:
-        return await serving.status(_read(wire.StatusRequest, request))
+    async def status(raw: bytes) -> Sequence[bytes]:
+        return _written(*await serving.status(_read(wire.StatusRequest, raw)))
 
-    async def active(_: Request) -> Sequence[wire.Answer]:
-        return await serving.active()
+    async def active(_: bytes) -> Sequence[bytes]:
+        return _written(*await serving.active())
 
-    async def stats(_: Request) -> Sequence[wire.Answer]:
-        return [await serving.stats()]
+    async def stats(_: bytes) -> Sequence[bytes]:
+        return _written(await serving.stats())
 
-    with translate("a subscription"):
-        service = await nats.micro.add_service(
-            link.client,
-            ServiceConfig(
-                name=wire.SERVICE,
-                version=fleet_core.__version__,
-                description="takes agent jobs from the queue and sees each to its result",
-                metadata={"executor": serving.name},
-            ),
-        )
-        for act in (cancel, status, active, stats):
-            name = act.__name__
-            await service.add_endpoint(
-                EndpointConfig(
-                    name=name,
-                    subject=f"{wire.PREFIX}.{name}",
-                    queue_group=own,
-                    handler=_handler(act),
-                )
-            )
+    return Service(
+        wire.SERVICE,
+        fleet_core.__version__,
+        "takes agent jobs from the queue and sees each to its result",
+        serving.name,
+        {f"{wire.PREFIX}.{act.__name__}": act for act in (cancel, status, active, stats)},
+    )
+
+
+def _written(*answers: wire.Answer) -> Sequence[bytes]:
+    return [json.dumps(to_data(answer)).encode() for answer in answers]
+
+
+def _read(cls: type[T], raw: bytes) -> T:
     try:
-        yield
-    finally:
-        with translate("a subscription"):
-            await service.stop()
-
-
-def _handler(
-    act: Callable[[Request], Awaitable[Sequence[wire.Answer]]],
-) -> Callable[[Request], Awaitable[None]]:
-    async def handle(request: Request) -> None:
-        try:
-            answers = await act(request)
-        except DecodeError as error:
-            await request.respond_error("400", str(error)[:500])
-        except FleetError as error:
-            await request.respond_error("503" if error.retryable else "500", str(error)[:500])
-        else:
-            for answer in answers:
-                await request.respond(json.dumps(to_data(answer)).encode())
-
-    return handle
-
-
-def _read(cls: type[T], request: Request) -> T:
-    try:
-        data: Any = json.loads(request.data or b"{}")
+        data: Any = json.loads(raw or b"{}")
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"is not JSON: {error}", source=request.subject) from None
-    return from_data(cls, data, source=request.subject)
+        raise DecodeError(f"is not JSON: {error}", source="request") from None
+    return from_data(cls, data, source="request")

@@ -14,6 +14,7 @@ from typing import Any
 
 import nats
 import pytest
+from nats.micro.service import ServiceInfo, ServicePing, ServiceStats
 
 from fleet_adapters.memory.blobs import InMemoryBlobStore
 from fleet_adapters.memory.bus import InMemoryEventBus
@@ -339,17 +340,20 @@ async def test_tools_of_the_micro_services_convention_find_it(crew: Crew) -> Non
             return [json.loads((await heard.next_msg(2)).data) for _ in range(2)]
 
         pings = await every("$SRV.PING.fleet-executor")
-        assert {p["metadata"]["executor"] for p in pings} == names
-        (info, _) = await every("$SRV.INFO.fleet-executor")
-        subjects = {e["name"]: e["subject"] for e in info["endpoints"]}
+        assert {ServicePing.from_dict(ping).id for ping in pings} == names
+        one = next(iter(names))
+        info = await client.request(f"$SRV.INFO.fleet-executor.{one}", timeout=2)
+        endpoints = ServiceInfo.from_dict(json.loads(info.data)).endpoints
+        subjects = {endpoint.name: endpoint.subject for endpoint in endpoints}
         assert subjects == {
             name: f"fleet.executor.v1.{name}" for name in ("cancel", "status", "active", "stats")
         }
         answers = await every("fleet.executor.v1.stats")
         assert {a["executor"] for a in answers} == names
         assert all(a["stats"]["slots"] == 1_000 for a in answers)
-        (stats, _) = await every("$SRV.STATS.fleet-executor")
-        assert {e["name"]: e["num_requests"] for e in stats["endpoints"]}["stats"] == 1
+        for counted in map(ServiceStats.from_dict, await every("$SRV.STATS")):
+            counts = {endpoint.name: endpoint.num_requests for endpoint in counted.endpoints}
+            assert counts == {"cancel": 0, "status": 0, "active": 0, "stats": 1}
         refused = await client.request("fleet.executor.v1.status", b'{"nonsense": 1}', timeout=2)
         assert refused.headers is not None
         assert "unknown key" in refused.headers["Nats-Service-Error"]
