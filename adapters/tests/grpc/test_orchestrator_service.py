@@ -434,6 +434,62 @@ async def test_a_council_that_cannot_sit_is_refused_by_field(
     assert said.startswith(f"{field}: ")
 
 
+async def test_agents_are_seated_and_leave(stub: Any) -> None:
+    spec = pb.AgentSpec(persona="bold", binding="big", max_tokens=9)
+    seated = (await stub.RegisterAgent(pb.RegisterAgentRequest(role="dev", agent=spec))).agent
+    assert (seated.agent_id, seated.number, seated.persona) == ("dev-4", 4, "bold")
+    assert (seated.binding.name, seated.sampling.max_tokens) == ("big", 9)
+    leave = pb.UnregisterAgentRequest(role="dev", agent_id="dev-2")
+    left = (await stub.UnregisterAgent(leave)).council
+    assert [(a.agent_id, a.number) for a in left.agents] == [
+        ("dev-1", 1), ("dev-3", 2), ("dev-4", 3),
+    ]  # fmt: skip
+    assert list((await stub.ListCouncils(pb.ListCouncilsRequest())).councils) == [left]
+    started = await stub.Deliberate(asked())
+    assert (await state_of(stub, started.deliberation_id)).council == left
+    await watched(stub, started.deliberation_id)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "code", "said"),
+    [
+        ("RegisterAgent", pb.RegisterAgentRequest(role="QA"), "NOT_FOUND", "QA"),
+        ("RegisterAgent", pb.RegisterAgentRequest(), "INVALID_ARGUMENT", "role: "),
+        (
+            "RegisterAgent",
+            pb.RegisterAgentRequest(role="DEV", agent=pb.AgentSpec(agent_id="dev-1")),
+            "ALREADY_EXISTS",
+            "dev-1",
+        ),
+        (
+            "RegisterAgent",
+            pb.RegisterAgentRequest(role="DEV", agent=pb.AgentSpec(binding="none")),
+            "INVALID_ARGUMENT",
+            "agent.binding: ",
+        ),
+        ("UnregisterAgent", pb.UnregisterAgentRequest(role="QA", agent_id="x"), "NOT_FOUND", "QA"),
+        (
+            "UnregisterAgent",
+            pb.UnregisterAgentRequest(role="DEV", agent_id="x"),
+            "NOT_FOUND",
+            "'x'",
+        ),
+        (
+            "UnregisterAgent",
+            pb.UnregisterAgentRequest(role="DEV"),
+            "INVALID_ARGUMENT",
+            "agent_id: ",
+        ),
+    ],
+)
+async def test_a_seat_that_cannot_be_given_or_taken_is_refused(
+    stub: Any, method: str, request_: Any, code: str, said: str
+) -> None:
+    found, message = await refusal(getattr(stub, method)(request_))
+    assert found.name == code
+    assert said in message
+
+
 async def test_the_service_says_what_it_is_and_what_it_did(stub: Any, model: HeldModel) -> None:
     model.go.clear()
     identity = (await stub.Deliberate(asked())).deliberation_id

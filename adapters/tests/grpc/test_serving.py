@@ -129,11 +129,14 @@ async def test_what_does_not_end_within_the_drain_is_cut_off(fleet: Any, slow: S
 async def test_a_callers_deadline_ends_the_call_and_what_was_done_for_it(
     fleet: Any, slow: Slow
 ) -> None:
-    async with fleet.served(slow) as served, fleet.client(served.address, timeout_ms=300) as client:
+    async with (
+        fleet.served(slow) as served,
+        fleet.client(served.address, timeout_ms=1_000) as client,
+    ):
         with pytest.raises(Unavailable, match="did not answer in time"):
             await client.stats()
         await asyncio.wait_for(slow.cancelled.wait(), 3)
-        assert 0 < slow.left_s <= 0.3
+        assert 0 < slow.left_s <= 1
 
 
 async def test_a_deadline_binds_calls_made_for_the_rpc_and_nothing_that_outlives_it() -> None:
@@ -386,7 +389,7 @@ async def test_whoever_observes_is_told_how_each_call_ended(fleet: Any, slow: Sl
     async with fleet.served(slow) as served, connected(served.address) as channel:
         stub = ExecutorServiceStub(channel)
         await code_of(stub.ExecuteDeliberation(pb.ExecuteDeliberationRequest()))
-        await code_of(stub.GetClusterStats(pb.GetClusterStatsRequest(), timeout=0.2))
+        await code_of(stub.GetClusterStats(pb.GetClusterStatsRequest(), timeout=1))
         await stub.GetStatus(pb.GetStatusRequest())
         await asyncio.wait_for(slow.cancelled.wait(), 3)
     told = {(call.method, call.code) for call in fleet.calls}

@@ -76,6 +76,16 @@ class OrchestratorServiceStub:
                 request_serializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilRequest.SerializeToString,
                 response_deserializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilResponse.FromString,
                 _registered_method=True)
+        self.RegisterAgent = channel.unary_unary(
+                '/fleet.orchestrator.v1.OrchestratorService/RegisterAgent',
+                request_serializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentRequest.SerializeToString,
+                response_deserializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentResponse.FromString,
+                _registered_method=True)
+        self.UnregisterAgent = channel.unary_unary(
+                '/fleet.orchestrator.v1.OrchestratorService/UnregisterAgent',
+                request_serializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentRequest.SerializeToString,
+                response_deserializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/fleet.orchestrator.v1.OrchestratorService/GetStatus',
                 request_serializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetStatusRequest.SerializeToString,
@@ -155,6 +165,22 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterAgent(self, request, context):
+        """Gives one more agent the last seat of a council; a configured council is kept from then on, with
+        it. ALREADY_EXISTS where an agent of that id sits there; NOT_FOUND where the role has no council.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnregisterAgent(self, request, context):
+        """Takes an agent's seat; those behind it move up and keep their ids. NOT_FOUND where no agent of
+        that id sits there; INVALID_ARGUMENT where it is the only one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """What this service is.
         """
@@ -211,6 +237,16 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.DeleteCouncil,
                     request_deserializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilRequest.FromString,
                     response_serializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilResponse.SerializeToString,
+            ),
+            'RegisterAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterAgent,
+                    request_deserializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentRequest.FromString,
+                    response_serializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentResponse.SerializeToString,
+            ),
+            'UnregisterAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnregisterAgent,
+                    request_deserializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentRequest.FromString,
+                    response_serializer=fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -441,6 +477,60 @@ class OrchestratorService:
             '/fleet.orchestrator.v1.OrchestratorService/DeleteCouncil',
             fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilRequest.SerializeToString,
             fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteCouncilResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.orchestrator.v1.OrchestratorService/RegisterAgent',
+            fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentRequest.SerializeToString,
+            fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.RegisterAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnregisterAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.orchestrator.v1.OrchestratorService/UnregisterAgent',
+            fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentRequest.SerializeToString,
+            fleet_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UnregisterAgentResponse.FromString,
             options,
             channel_credentials,
             insecure,

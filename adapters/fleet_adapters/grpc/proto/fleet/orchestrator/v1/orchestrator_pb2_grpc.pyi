@@ -61,6 +61,14 @@ class OrchestratorServiceStub:
     """Drops a kept council; one that is configured for the role stands again. NOT_FOUND where none
     is kept.
     """
+    RegisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]
+    """Gives one more agent the last seat of a council; a configured council is kept from then on, with
+    it. ALREADY_EXISTS where an agent of that id sits there; NOT_FOUND where the role has no council.
+    """
+    UnregisterAgent: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]
+    """Takes an agent's seat; those behind it move up and keep their ids. NOT_FOUND where no agent of
+    that id sits there; INVALID_ARGUMENT where it is the only one.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetStatusRequest, _orchestrator_pb2.GetStatusResponse]
     """What this service is."""
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetMetricsRequest, _orchestrator_pb2.GetMetricsResponse]
@@ -98,6 +106,14 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     DeleteCouncil: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.DeleteCouncilRequest, _orchestrator_pb2.DeleteCouncilResponse]  # type: ignore[assignment]
     """Drops a kept council; one that is configured for the role stands again. NOT_FOUND where none
     is kept.
+    """
+    RegisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.RegisterAgentRequest, _orchestrator_pb2.RegisterAgentResponse]  # type: ignore[assignment]
+    """Gives one more agent the last seat of a council; a configured council is kept from then on, with
+    it. ALREADY_EXISTS where an agent of that id sits there; NOT_FOUND where the role has no council.
+    """
+    UnregisterAgent: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.UnregisterAgentRequest, _orchestrator_pb2.UnregisterAgentResponse]  # type: ignore[assignment]
+    """Takes an agent's seat; those behind it move up and keep their ids. NOT_FOUND where no agent of
+    that id sits there; INVALID_ARGUMENT where it is the only one.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetStatusRequest, _orchestrator_pb2.GetStatusResponse]  # type: ignore[assignment]
     """What this service is."""
@@ -181,6 +197,26 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orchestrator_pb2.DeleteCouncilResponse, _abc.Awaitable[_orchestrator_pb2.DeleteCouncilResponse]]:
         """Drops a kept council; one that is configured for the role stands again. NOT_FOUND where none
         is kept.
+        """
+
+    @_abc_1.abstractmethod
+    def RegisterAgent(
+        self,
+        request: _orchestrator_pb2.RegisterAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.RegisterAgentResponse, _abc.Awaitable[_orchestrator_pb2.RegisterAgentResponse]]:
+        """Gives one more agent the last seat of a council; a configured council is kept from then on, with
+        it. ALREADY_EXISTS where an agent of that id sits there; NOT_FOUND where the role has no council.
+        """
+
+    @_abc_1.abstractmethod
+    def UnregisterAgent(
+        self,
+        request: _orchestrator_pb2.UnregisterAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.UnregisterAgentResponse, _abc.Awaitable[_orchestrator_pb2.UnregisterAgentResponse]]:
+        """Takes an agent's seat; those behind it move up and keep their ids. NOT_FOUND where no agent of
+        that id sits there; INVALID_ARGUMENT where it is the only one.
         """
 
     @_abc_1.abstractmethod
