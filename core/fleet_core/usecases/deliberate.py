@@ -205,8 +205,10 @@ class Deliberate:
 
     async def _apply(self, identity: str, inputs: Sequence[Input]) -> Deliberation:
         """Reduce, save, and only then carry out."""
+        # What starts is new almost always; where it is not, the save conflicts, and it is read.
+        new = bool(inputs) and isinstance(inputs[0], Start)
         while True:
-            before = await self._find(identity)
+            before = self._open.get(identity) if new else await self._find(identity)
             state = before.state if before is not None else None
             commands: list[Command] = []
             for given in inputs:
@@ -233,6 +235,7 @@ class Deliberate:
                 after = await self._save(before, state, commands)
             except Conflict:
                 self._open.pop(identity, None)
+                new = False
                 continue
             if owing:  # what an earlier save called for is still to be done as well
                 await self._resume(identity)
@@ -295,14 +298,14 @@ class Deliberate:
         for command in commands:
             if isinstance(command, SubmitJobs):
                 await self._executor.submit(command.jobs)
+            elif isinstance(command, GetPack):
+                self._fetch_pack(state)
         if after.unpublished:
             await self._bus.publish(await self._travelling(after.unpublished, after.fragments))
             self._open[identity] = replace(after, unpublished=())
         for command in commands:
             if isinstance(command, CancelJobs):
                 await self._executor.cancel(identity, command.job_ids)
-            elif isinstance(command, GetPack):
-                self._fetch_pack(state)
         if state.phase in FINAL:
             self._open.pop(identity, None)
             if after.due_ms:
