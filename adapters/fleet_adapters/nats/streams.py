@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleet_adapters.nats._connecting import linked
 from fleet_adapters.nats._errors import NO_STREAM, STREAM_THERE, Refused
 from fleet_adapters.nats._link import Link
 from fleet_adapters.nats.settings import NatsSettings
 from fleet_core.domain.events import STREAMS, Stream
+from fleet_plugins.api import FactoryContext
 
 _NS = 1_000_000_000
 _MEMORY_BYTES = 64 * 1024 * 1024  # what a stream kept in the server's memory may take of it
@@ -108,6 +110,18 @@ async def apply(link: Link, settings: NatsSettings) -> Sequence[Difference]:
             found = await _found(link, stream) or {}
             await _call(link, f"STREAM.UPDATE.{stream.name}", {**found, **config})
     return changed
+
+
+async def diff_at(settings: NatsSettings, ctx: FactoryContext) -> Sequence[Difference]:
+    """`diff` over a connection of its own."""
+    async with linked(settings, ctx, "streams") as link:
+        return await diff(link, settings)
+
+
+async def apply_at(settings: NatsSettings, ctx: FactoryContext) -> Sequence[Difference]:
+    """`apply` over a connection of its own."""
+    async with linked(settings, ctx, "streams") as link:
+        return await apply(link, settings)
 
 
 def report(different: Sequence[Difference], log: logging.Logger) -> None:

@@ -34,7 +34,8 @@ plugins = _group("plugins", "Adapters of this environment.")
 models = _group("models", "Model files.")
 plans = _group("plan", "Plan files.")
 dead = _group("dead", "Events that could not be handled.")
-for group in (profiles, plugins, models, plans, dead):
+streams = _group("streams", "Streams of a bus on NATS.")
+for group in (profiles, plugins, models, plans, dead, streams):
     app.add_typer(group)
 
 PlanArgument = Annotated[
@@ -180,11 +181,17 @@ async def serve(
     profile: Profile = "fleet",
     sets: Sets = None,
     as_json: AsJson = False,
+    log: Annotated[
+        str,
+        typer.Option(
+            "--log", envvar="FLEET_LOG", help="text or json; without it json, text on a terminal."
+        ),
+    ] = "",
 ) -> Exit:
     """Run one service of the fleet until SIGTERM; says where it serves once it does."""
     from fleet_bootstraps.cli.serve import serve as work
 
-    return await work(_session(profile, sets), service, as_json=as_json)
+    return await work(_session(profile, sets), service, as_json=as_json, log=log)
 
 
 @app.command()
@@ -375,3 +382,25 @@ async def list_dead(
     from fleet_bootstraps.cli.dead import list_dead as work
 
     return await work(_session(profile, sets), as_json=as_json)
+
+
+@streams.command("diff")
+@command
+async def diff_streams(
+    profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+) -> Exit:
+    """List what differs from the streams as the fleet wants them; changes nothing."""
+    from fleet_bootstraps.cli.streams import show_differences
+
+    return await show_differences(_session(profile, sets), as_json=as_json)
+
+
+@streams.command("apply")
+@command
+async def apply_streams(
+    profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+) -> Exit:
+    """Create the streams that are missing and change those that differ; lists what was changed."""
+    from fleet_bootstraps.cli.streams import apply
+
+    return await apply(_session(profile, sets), as_json=as_json)
