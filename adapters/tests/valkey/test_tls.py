@@ -66,7 +66,7 @@ async def _behind_tls(plain: str, pki: Path) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    writers = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection("127.0.0.1", urlsplit(plain).port)
