@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +27,8 @@ from fleet_features.sim.transitions import Finding, plan_saved_after, saved_afte
 from fleet_features.sim.wire import at_once
 
 PLANNING = "planning"
+NONSENSE = "nonsense:"
+"""How the ids of events begin that belong among the dead letters."""
 _FOR_GOOD = ("deliberation/", "plan/", "journal/")
 
 
@@ -159,25 +161,25 @@ class Auditor:
     def publishing(self, lane: Lane, published: Sequence[Event]) -> None:
         """A process asks the bus to keep these events."""
         for event in published:
-            subject, name = event.subject, event.event_id
-            if matches(f"{events.DELIBERATION}.>", subject):
-                if name not in self._called_for:
-                    self.report(
-                        "saved first", f"{lane.name} publishes {short(name)}, which is not saved"
-                    )
-            elif matches(f"{events.RESULTS}.>", subject):
-                if name.removeprefix("result:") not in self.calls.journal:
-                    self.report(
-                        "journal first", f"{lane.name} publishes {short(name)}, not journaled"
-                    )
-            elif subject == events.CONTEXT_UPDATED:
-                decision = str(event.data["decision_id"])
-                if at_once(partial(self.graph.decision, decision)) is None:
-                    self.report("saved first", f"{lane.name} publishes {short(name)}, not recorded")
-            elif matches(f"{events.DEAD}.>", subject):
-                self.report("no dead letters", f"{lane.name}: {event.data['reason']}")
-            elif subject != events.PLAN_APPROVED or lane.name != PLANNING:
-                self.report("saved first", f"{lane.name} publishes {subject}")
+            self._report(self._uncalled_for(lane, event), f"{lane.name} publishes")
+
+    def _uncalled_for(self, lane: Lane, event: Event) -> Iterator[Finding]:
+        subject, name = event.subject, event.event_id
+        if matches(f"{events.DELIBERATION}.>", subject):
+            if name not in self._called_for:
+                yield "saved first", f"{short(name)}, which is not saved"
+        elif matches(f"{events.RESULTS}.>", subject):
+            if name.removeprefix("result:") not in self.calls.journal:
+                yield "journal first", f"{short(name)}, not journaled"
+        elif subject == events.CONTEXT_UPDATED:
+            decision = str(event.data["decision_id"])
+            if at_once(partial(self.graph.decision, decision)) is None:
+                yield "saved first", f"{short(name)}, not recorded"
+        elif matches(f"{events.DEAD}.>", subject):
+            if NONSENSE not in name:
+                yield "no dead letters", f"{short(name)}: {event.data['reason']}"
+        elif subject != events.PLAN_APPROVED or lane.name != PLANNING:
+            yield "saved first", f"{subject}"
 
     def logged(self, published: Sequence[Event]) -> None:
         """The bus keeps these events."""
@@ -252,6 +254,11 @@ class Auditor:
             self.report(
                 "saved first", f"{lane.name} cancels jobs of {short(identity)}, which goes on"
             )
+
+    def cancelled(self, identity: str) -> None:
+        """A user is told that a deliberation was cancelled: it has ended by then."""
+        if self.saved[identity].state.phase not in FINAL:
+            self.report("kept writes", f"{short(identity)} is said to be cancelled, and goes on")
 
     def packing(self, lane: Lane, plan_id: str, task_id: str) -> None:
         """An orchestrator asks for a context pack."""

@@ -22,7 +22,8 @@ class Deed:
     """Something a user does.
 
     Attributes:
-        kind: `cancel` or `extend` a deliberation, `cancel-plan`, or `again`: approve a plan afresh.
+        kind: `cancel` or `extend` a deliberation, `cancel-plan`, `again`: approve a plan afresh,
+            `nonsense`: approve a plan without saying which.
         at_s: virtual seconds from the start.
         pick: which of what there is by then, as a share.
     """
@@ -39,7 +40,7 @@ class Scenario:
     Attributes:
         big: some answers are too large to travel in a message.
         joined: bus and state store are one server with transactions over both.
-        keeps_jobs: executors take up what another one had accepted.
+        keeps_jobs: of each executor, whether it takes up what another one had accepted.
     """
 
     plans: tuple[Plan, ...]
@@ -51,7 +52,7 @@ class Scenario:
     deeds: tuple[Deed, ...]
     big: bool
     joined: bool
-    keeps_jobs: bool
+    keeps_jobs: tuple[bool, bool]
 
 
 def drawn(luck: random.Random) -> Scenario:
@@ -74,10 +75,10 @@ def drawn(luck: random.Random) -> Scenario:
     terms = Terms(
         tokens=luck.choice([400, 1_500, 4_000, 60_000, 60_000, 60_000]),
         micro_usd=luck.choice([0, 0, 2_000]) if price.answer else 0,
-        ms=luck.choice([10_000, 30_000, 60_000]),
-        pack_tokens=40 if luck.random() < 0.04 else 4_400,
+        ms=1_000 if luck.random() < 0.03 else luck.choice([10_000, 30_000, 60_000]),
+        pack_tokens=10 if luck.random() < 0.03 else 4_400,
     )
-    kinds = ["cancel", "extend", "extend", "cancel-plan", "again"]
+    kinds = ["cancel", "extend", "extend", "cancel-plan", "again", "nonsense"]
     deeds = [Deed(luck.choice(kinds), luck.random() * 6, luck.random()) for _ in range(3)]
     return Scenario(
         tuple(_plan(n, luck) for n in range(luck.choice([1, 1, 2, 3]))),
@@ -89,7 +90,7 @@ def drawn(luck: random.Random) -> Scenario:
         tuple(deeds[: luck.choice([0, 0, 1, 2, 3])]),
         big=luck.random() < 0.03,
         joined=luck.random() < 0.3,
-        keeps_jobs=luck.random() < 0.5,
+        keeps_jobs=luck.choice([(True, True), (True, True), (True, False), (False, False)]),
     )
 
 

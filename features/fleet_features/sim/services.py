@@ -143,7 +143,8 @@ class Service:
         model = DrawnModel(wire.adversary, big=self.fleet.scenario.big)
         runner = DrawnRunner(self.lane, model, wire, self.fleet.auditor, self.clock)
         scenario = self.fleet.scenario
-        settings = ExecuteSettings(self.name, scenario.claim_ttl_ms, keeps_jobs=scenario.keeps_jobs)
+        keeps = scenario.keeps_jobs[self.fleet.of("executor").index(self)]
+        settings = ExecuteSettings(self.name, scenario.claim_ttl_ms, keeps_jobs=keeps)
         self.execute = Execute(runner, stores, Silence(), settings)
         await stack.enter_async_context(self.execute.running())
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fleet_core.domain.deliberation import FINAL, Deliberation
+from fleet_core.domain.events import PLAN_APPROVED, Event
 from fleet_core.domain.plan import Plan, plan_id
 from fleet_core.errors import FleetError, Unavailable
 from fleet_core.usecases.approvals import approval
 from fleet_core.usecases.deliberate import Deliberate
-from fleet_features.sim.auditor import PLANNING
+from fleet_features.sim.auditor import NONSENSE, PLANNING
 from fleet_features.sim.hub import WiredBus
 from fleet_features.sim.loop import Lane
 from fleet_features.sim.scenario import Deed
@@ -30,12 +31,12 @@ class Promised:
 
     Attributes:
         attempts: of each plan whose approval the bus has acknowledged, the highest, by id.
-        cancelled: deliberations that were said to be cancelled.
+        nonsense: ids of events that nobody can act on.
         extended: tokens by which the lease of a deliberation that goes on was said to be raised.
     """
 
     attempts: dict[str, int] = field(default_factory=dict)
-    cancelled: set[str] = field(default_factory=set)
+    nonsense: list[str] = field(default_factory=list)
     extended: dict[str, int] = field(default_factory=dict)
 
 
@@ -56,19 +57,27 @@ class Users:
     async def approve(self, plan: Plan, attempt: int = 1, *, fresh: bool = False) -> None:
         """Approve a plan; the same event again where nobody knows whether it was kept."""
         now_ms = EPOCH_MS + round(self._fleet.wire.loop.time() * 1000)
-        event = approval(plan, attempt, now_ms, fresh=fresh)
+        await self._publish(approval(plan, attempt, now_ms, fresh=fresh))
+        self.promised.attempts[plan_id(plan)] = attempt
+
+    async def _publish(self, event: Event) -> None:
         while True:
             try:
                 await self._bus.publish([event])
             except Unavailable:
                 await asyncio.sleep(_PAUSE_S)
             else:
-                self.promised.attempts[plan_id(plan)] = attempt
                 return
 
     async def do(self, deed: Deed) -> None:
         """One deed, when its time has come, if there is anything to do it to."""
         await asyncio.sleep(deed.at_s)
+        if deed.kind == "nonsense":
+            await self._publish(
+                Event(f"{NONSENSE}{deed.at_s}", PLAN_APPROVED, {"plan_id": "0" * 32})
+            )
+            self.promised.nonsense.append(f"{NONSENSE}{deed.at_s}")
+            return
         if deed.kind in ("cancel-plan", "again"):
             await self._to_a_plan(deed)
             return
@@ -80,7 +89,7 @@ class Users:
         self._fleet.wire.trace.note(PLANNING, f"wants to {deed.kind} {short(name)}")
         if deed.kind == "cancel":
             if await self._ask(deed, lambda s: _deliberate(s).cancel(name, "enough")) is not None:
-                self.promised.cancelled.add(name)
+                self._fleet.auditor.cancelled(name)
             return
         state = await self._ask(deed, lambda s: _extended(s, name))
         if state is not None and state.phase not in FINAL:

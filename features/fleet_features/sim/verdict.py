@@ -131,7 +131,8 @@ def _kept(auditor: Auditor, log: Sequence[Event], promised: Promised) -> Iterato
         (document,) = at_once(partial(auditor.stores.state.get, [key]))
         if document is None or document.version < version:
             yield "kept writes", f"version {version} of {short(key)} was acknowledged, and is gone"
-    for name in promised.cancelled:
-        if auditor.saved[name].state.phase not in FINAL:
-            yield "kept writes", f"{short(name)} was said to be cancelled"
+    for durable in ("plans", "hydrate"):
+        for wrong in promised.nonsense:
+            if f"dead:{durable}:{wrong}" not in names:
+                yield "no dead letters", f"{durable} has dropped {wrong} without a letter"
     yield from _extended(auditor, promised)
