@@ -60,6 +60,16 @@ async def calls_by_place(state: StateStore) -> Counter[str]:
     return counts
 
 
+async def kept_calls(state: StateStore) -> set[str]:
+    """Headers of the calls whose answers are journaled."""
+    results = await journaled(state)
+    return {
+        format_header(job)
+        for job in await issued(state)
+        if isinstance(job.work, ModelCall) and job.job_id in results
+    }
+
+
 async def _all(state: StateStore, prefix: str) -> list[Document]:
     found: list[Document] = []
     after = prefix

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from pytest_bdd.steps import step_function_context_registry
 
 from fleet_bootstraps.profile import Profile
 from fleet_core.errors import FleetError
 from fleet_features.applicability import TAGS, lacking
+from fleet_features.as_services import Services
+from fleet_features.in_process import InProcess
+from fleet_features.place import Place
 from fleet_features.profiles import ProfileSource
 from fleet_features.world import World
 
@@ -130,8 +134,28 @@ def profile_source(request: pytest.FixtureRequest) -> ProfileSource:
     return request.config.stash[_PROFILE]
 
 
+@pytest.fixture(scope="session")
+def services(
+    profile_source: ProfileSource, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Services]:
+    """The session's deployment; it is started when a scenario first needs it."""
+    with Services(profile_source, tmp_path_factory.mktemp("deployment")) as opened:
+        yield opened
+
+
 @pytest.fixture
-def world(profile_source: ProfileSource, tmp_path: Path) -> Iterator[World]:
-    """The world of a scenario: its plan, its script, its fleet in an event loop of its own."""
-    with World.opened(profile_source, tmp_path, dict(os.environ)) as opened:
+def place(request: pytest.FixtureRequest, profile_source: ProfileSource) -> Iterator[Place]:
+    """Where the scenario's fleet runs."""
+    if profile_source.services:
+        services: Services = request.getfixturevalue("services")
+        yield services.place()
+    else:
+        with start_blocking_portal() as portal:
+            yield InProcess(profile_source, portal)
+
+
+@pytest.fixture
+def world(profile_source: ProfileSource, place: Place, tmp_path: Path) -> Iterator[World]:
+    """The world of a scenario: its plan, its script, its fleet."""
+    with World.opened(profile_source, place, tmp_path, dict(os.environ)) as opened:
         yield opened

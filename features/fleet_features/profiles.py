@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from fleet_bootstraps.answering import executes_elsewhere
 from fleet_bootstraps.layers import Given, Tables, layered
 from fleet_bootstraps.profile import Profile, bound
 from fleet_features.applicability import reads_scripts
@@ -123,6 +124,11 @@ class ProfileSource:
         return {
             field.name: getattr(binding.settings, field.name) for field in fields(binding.settings)
         }
+
+    @property
+    def services(self) -> bool:
+        """Whether its fleet is services of their own, and not one process."""
+        return executes_elsewhere(self.plain())
 
     @property
     def scripted(self) -> bool:

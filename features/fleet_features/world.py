@@ -6,7 +6,6 @@ Steps are plain functions; what has to be awaited goes through a portal into tha
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -14,22 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
-from fleet_adapters.scripted.server import ScriptedServer, serve_script
-from fleet_bootstraps.fleet import Fleet, open_fleet, system_clock
-from fleet_bootstraps.layers import home
+from fleet_adapters.scripted.server import ScriptedServer
 from fleet_bootstraps.plans import parse_plan
-from fleet_bootstraps.secrets import secrets_from
 from fleet_core.domain.deliberation import Deliberation
 from fleet_core.domain.events import Event
 from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.domain.plan_run import PlanRun, TaskRun
 from fleet_core.errors import NotFound
-from fleet_features.answers import ScriptBook
-from fleet_features.observing import calls_by_place, events_of, prompts_of
+from fleet_features.observing import calls_by_place, events_of, kept_calls, prompts_of
+from fleet_features.place import Apart, Commanded, Door, Place, Told
 from fleet_features.profiles import ROLES, ProfileSource
-from fleet_plugins.api import FactoryContext
 
 T = TypeVar("T")
 WITHIN_S = 20.0
@@ -48,49 +43,34 @@ class SupportsClose(Protocol):
 
 
 @dataclass
-class World:
+class World(Told):
     """What steps act on.
 
     Attributes:
         source: the profile under test.
-        folder: a folder of the scenario's own; FLEET_HOME lies in it.
-        environ: where secrets come from.
-        terms: settings by `table.key`, over the defaults.
-        book: the script.
-        plan_text: what is put before the fleet, YAML.
-        live: the profile's own model answers, instead of the script.
+        place: where its fleet runs.
         within_s: how long anything is waited for.
         notes: what one step leaves for another.
     """
 
-    source: ProfileSource
-    folder: Path
-    environ: Mapping[str, str]
-    portal: BlockingPortal
-    terms: dict[str, Any] = field(default_factory=lambda: dict(TERMS))
-    book: ScriptBook = field(default_factory=ScriptBook)
-    plan_text: str = ""
-    live: bool = False
+    source: ProfileSource = field(kw_only=True)
+    place: Place = field(kw_only=True)
     within_s: float = WITHIN_S
     notes: dict[str, Any] = field(default_factory=dict)
-    _fleet: Fleet | None = None
+    _fleet: Door | None = None
     _closing: ExitStack = field(default_factory=ExitStack)
     _serving: ExitStack = field(default_factory=ExitStack)
     _server: ScriptedServer | None = None
 
     @staticmethod
     @contextmanager
-    def opened(source: ProfileSource, folder: Path, environ: Mapping[str, str]) -> Iterator[World]:
+    def opened(
+        source: ProfileSource, place: Place, folder: Path, environ: Mapping[str, str]
+    ) -> Iterator[World]:
         """A world for as long as it is held; whatever it started ends with it."""
-        with start_blocking_portal() as portal:
-            world = World(source, folder, environ, portal)
-            with world._serving, world._closing:
-                yield world
-
-    @property
-    def home(self) -> Path:
-        """FLEET_HOME."""
-        return self.folder / "home"
+        world = World(folder, environ, dict(TERMS), source=source, place=place)
+        with world._serving, world._closing:
+            yield world
 
     @property
     def plan(self) -> Plan:
@@ -98,12 +78,12 @@ class World:
         return parse_plan(self.plan_text.encode(), "the scenario's plan", ROLES)
 
     @property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> Door:
         """The fleet; opened at first use."""
         if self._fleet is None:
-            context = FactoryContext(system_clock, secrets_from(self.environ), self.home)
-            opening: AbstractContextManager[Fleet] = self.portal.wrap_async_context_manager(
-                open_fleet(self._profile(), context)
+            self._serve()
+            opening: AbstractContextManager[Door] = self.portal.wrap_async_context_manager(
+                self.place.fleet(self)
             )
             self._fleet = self._closing.enter_context(opening)
         return self._fleet
@@ -112,39 +92,55 @@ class World:
     def server(self) -> ScriptedServer:
         """The server of the script; only where the profile's model is called over HTTP."""
         if self._server is None:
-            serving = self.portal.wrap_async_context_manager(serve_script(self.book.script()))
+            serving: AbstractContextManager[ScriptedServer] = (
+                self.portal.wrap_async_context_manager(self.place.model(self))
+            )
             self._server = self._serving.enter_context(serving)
         return self._server
 
-    def _profile(self) -> Any:
-        if self.live:
-            return self.source.with_terms(self.terms | self.source.kept_models(home(self.environ)))
-        if self.source.scripted:
-            return self.source.with_terms(self.terms, script=self._written_script())
-        return self.source.with_terms(self.terms, base_url=self.server.base_url)
+    @property
+    def portal(self) -> BlockingPortal:
+        """Into the loop in which the fleet is used."""
+        return self.place.portal
 
-    def told_terms(self) -> dict[str, Any]:
-        """The terms and the model, as settings for a profile file."""
-        if self.source.scripted:
-            return {**self.terms, "model.script": str(self._written_script())}
-        model = {"use": "openai", "base_url": self.server.base_url, "model": "scripted"}
-        return {**self.terms, **{f"model.{key}": value for key, value in model.items()}}
+    def _serve(self) -> None:
+        """See that the script is served before anybody asks for it."""
+        if not self.live and not self.source.scripted:
+            assert self.server
 
-    def kept_calls(self) -> Counter[str]:
+    def apart(self) -> Apart:
+        """Run the plan in processes that can be killed."""
+        self._serve()
+        apart = self.place.apart(self)
+        self.keep(apart)
+        return apart
+
+    def commanded(self) -> Commanded:
+        """What a command needs to work on the scenario's fleet."""
+        self._serve()
+        return self.place.commanded(self)
+
+    def kept(self) -> set[str]:
+        """Headers of the calls whose answers are kept, whether or not the fleet runs."""
+
+        async def look() -> set[str]:
+            async with opening as state:
+                return await kept_calls(state)
+
+        opening = self.place.state(self)
+        return self.portal.call(look)
+
+    def calls_if_seen(self) -> Counter[str]:
         """`calls`, where the fleet that made them runs elsewhere."""
         if self._server is None:  # it keeps nothing that could be read from here
             return Counter()
         return self.calls()
 
-    def _written_script(self) -> Path:
-        path = self.folder / "script.json"
-        path.write_text(json.dumps(self.book.data()), encoding="utf-8")
-        return path
-
     def close_fleet(self) -> None:
         """End the fleet in good order; the next use opens it anew over what it kept."""
         self._closing.close()
         self._fleet = None
+        self.portal.call(self.place.end)
 
     def call(self, act: Callable[..., Awaitable[T]], *given: Any, **named: Any) -> T:
         """Await something in the fleet's loop."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from typing import Any
 
 from pytest_bdd import parsers, then, when
 
+from fleet_features.deploying.process import RUN
 from fleet_features.world import World
 
-_RUN = "from fleet_bootstraps.cli import main; main()"
 _END_S = 60.0
 _FIRST_STEP = 3  # calls of the only step that is under way
 
@@ -30,13 +29,14 @@ def run_command(world: World) -> None:
 @when("the command runs the plan again")
 def run_command_again(world: World) -> None:
     """The same, noting what was asked before."""
-    world.notes["calls before"] = world.kept_calls()
+    world.notes["calls before"] = world.calls_if_seen()
     run_command(world)
 
 
 @when("the command is interrupted as 1 call is left in flight")
 def interrupt(world: World) -> None:
-    """Ctrl-C, once all but the slow one have been answered."""
+    """Ctrl-C, once all but the slow one have been answered; only jobs of its own break off."""
+    world.notes["breaks off"] = not world.place.executes_elsewhere
     process = _start(world)
     world.keep(_Ending(process))
     world.call(
@@ -107,7 +107,7 @@ def no_report(world: World) -> None:
 def no_second_call(world: World) -> None:
     """Everything was asked by the first."""
     assert world.notes["calls before"]
-    assert world.kept_calls() == world.notes["calls before"]
+    assert world.calls_if_seen() == world.notes["calls before"]
 
 
 class _Ending:
@@ -123,18 +123,22 @@ class _Ending:
 def _start(world: World) -> subprocess.Popen[str]:
     plan = world.folder / "plan.yaml"
     plan.write_text(world.plan_text, encoding="utf-8")
-    profile = world.source.written(world.folder / "profile.toml", world.told_terms())
-    command = [sys.executable, "-c", _RUN, "run", str(plan), "--profile", str(profile)]
-    for entry in world.source.sets:
-        if not entry.startswith("model"):  # the script stands in the place of every model
-            command += ["--set", entry]
-    environ = {n: v for n, v in os.environ.items() if not n.startswith("FLEET_MODEL")}
+    given = world.commanded()
     return subprocess.Popen(
-        command,
+        [
+            sys.executable,
+            "-c",
+            RUN,
+            "run",
+            str(plan),
+            "--profile",
+            str(given.profile),
+            *given.options,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**environ, "FLEET_HOME": str(world.home)},
+        env=given.environ,
     )
 
 

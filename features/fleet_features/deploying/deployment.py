@@ -1,0 +1,162 @@
+"""A deployment for a whole session: servers, the model, and an executor service that stays.
+
+Attaching an executor to its cluster takes seconds, so it is not started anew for each scenario.
+What scenarios must not share is emptied between them; and their councils draw by other seeds, so
+that a job has another id in each of them and means nothing to an executor that remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fleet_bootstraps.fleet import opened_ports, system_clock
+from fleet_bootstraps.profile import Profile
+from fleet_bootstraps.secrets import secrets_from
+from fleet_core.ports.executor import Executor
+from fleet_features.deploying.emptying import emptied
+from fleet_features.deploying.model_server import ModelServer, model_server
+from fleet_features.deploying.process import ServiceProcess, served
+from fleet_features.deploying.servers import Servers, running_servers
+from fleet_features.profile_file import environ_without_settings, write_profile
+from fleet_features.profiles import ROLES, ProfileSource
+from fleet_plugins.api import FactoryContext, PortName
+
+ORCHESTRATOR_PYTHON = "FLEET_ORCHESTRATOR_PYTHON"
+_CLAIM_TTL_MS = 600  # a killed executor's jobs are taken over soon
+_IDLE_S, _LOOK_S = 20.0, 0.02
+_FREE = "127.0.0.1:0"
+
+
+def orchestrator_python() -> str:
+    """The interpreter of orchestrators; the variable names one of another environment."""
+    return os.environ.get(ORCHESTRATOR_PYTHON) or sys.executable
+
+
+class Deployment:
+    """Open it with `deployed`."""
+
+    def __init__(
+        self, source: ProfileSource, servers: Servers, model: ModelServer, folder: Path
+    ) -> None:
+        self.source = source
+        self.model = model
+        self._servers = servers
+        self._folder = folder
+        self._executor: ServiceProcess | None = None
+        self._executor_profile = ""
+        self._scenarios = 0
+
+    async def begin(self) -> dict[str, Any]:
+        """Begin a scenario on empty servers; what its profile must say, by `table.key`."""
+        await self._idle()
+        await emptied(self._servers)
+        self._scenarios += 1
+        seed = 100 * self._scenarios
+        return {f"councils.{role}.seed": seed for role in ROLES}
+
+    def profile(self, terms: Mapping[str, Any], *, live: bool = False) -> Profile:
+        """The profile under test over these servers.
+
+        Args:
+            terms: of a scenario.
+            live: whether its own model answers, instead of the script.
+        """
+        return self.source.with_terms(
+            {
+                **terms,
+                **self._servers.settings,
+                "services.executor.listen": _FREE,
+                "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
+                "services.orchestrator.listen": _FREE,
+                **self._reached(),
+            },
+            base_url="" if live else self.model.server.base_url,
+        )
+
+    def _reached(self) -> dict[str, Any]:
+        if self._executor is None or "executor.servers" in self._servers.settings:
+            return {}
+        return {"executor.address": [self._executor.address]}
+
+    async def executor(self, *, live: bool = False) -> ServiceProcess:
+        """The executor service, started where it does not run, or not with that model."""
+        plain = self.profile({}, live=live)
+        path = write_profile(plain, self._folder / f"executor{'-live' if live else ''}.toml")
+        if self._executor is not None and (
+            not self._executor.runs or self._executor_profile != path.name
+        ):
+            await self.stop_executor()
+        if self._executor is None:
+            self._executor_profile = path.name
+            self._executor = await served(
+                "executor",
+                path,
+                python=sys.executable,
+                home=self._folder / "executor-home",
+                environ=self.environ,
+                log=self._folder / "executor.log",
+            )
+        return self._executor
+
+    async def stop_executor(self) -> None:
+        """Stop it in order, if it runs."""
+        running, self._executor = self._executor, None
+        if running is not None and running.runs:
+            await running.stop()
+
+    async def kill_executor(self) -> int:
+        """SIGKILL; its exit code."""
+        running, self._executor = self._executor, None
+        assert running is not None, "no executor runs"
+        return await running.kill()
+
+    async def orchestrator(self, profile: Path, home: Path) -> ServiceProcess:
+        """Start an orchestrator service."""
+        return await served(
+            "orchestrator",
+            profile,
+            python=orchestrator_python(),
+            home=home,
+            environ=self.environ,
+            log=home.parent / "orchestrator.log",
+        )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What services find in their environment."""
+        return environ_without_settings() | dict(self._servers.environ)
+
+    async def _idle(self) -> None:
+        """Stop what an earlier scenario left in the executor's hands."""
+        if self._executor is None or not self._executor.runs:
+            return
+        context = FactoryContext(system_clock, secrets_from(self.environ), self._folder)
+        only = (PortName.BLOBS, PortName.EXECUTOR)
+        async with opened_ports(self.profile({}), context, only=only) as ports:
+            executor: Executor = ports[PortName.EXECUTOR]
+            async with asyncio.timeout(_IDLE_S):
+                while jobs := await executor.active():
+                    for identity in {job.deliberation_id for job in jobs}:
+                        await executor.cancel(identity)
+                    await asyncio.sleep(_LOOK_S)
+        await self.model.server.until(lambda server: server.in_flight == 0)
+
+
+@asynccontextmanager
+async def deployed(source: ProfileSource, folder: Path) -> AsyncIterator[Deployment]:
+    """Servers, for as long as this is held; an executor from when it is first asked for."""
+    async with (
+        running_servers(source.plain(), folder) as servers,
+        model_server() as model,
+    ):
+        deployment = Deployment(source, servers, model, folder)
+        try:
+            yield deployment
+        finally:
+            await deployment.stop_executor()

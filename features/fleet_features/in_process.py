@@ -1,0 +1,123 @@
+"""A scenario's fleet in this process, as `fleet run` has it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyio.from_thread import BlockingPortal
+
+from fleet_adapters.scripted.server import ScriptedServer, serve_script
+from fleet_bootstraps.fleet import open_fleet, opened_ports, system_clock
+from fleet_bootstraps.layers import home as kept_home
+from fleet_bootstraps.profile import Profile
+from fleet_bootstraps.secrets import secrets_from
+from fleet_core.ports.state_store import StateStore
+from fleet_features.place import Apart, Commanded, Door, Place, Told
+from fleet_features.profiles import ProfileSource
+from fleet_features.victim import Errand, Victim
+from fleet_plugins.api import FactoryContext, PortName
+
+
+@dataclass
+class InProcess(Place):
+    """See `Place`."""
+
+    source: ProfileSource
+    loop: BlockingPortal
+    _base_url: str = ""
+
+    @property
+    def portal(self) -> BlockingPortal:
+        """See `Place`."""
+        return self.loop
+
+    @property
+    def executes_elsewhere(self) -> bool:
+        """See `Place`."""
+        return False
+
+    @asynccontextmanager
+    async def model(self, told: Told) -> AsyncIterator[ScriptedServer]:
+        """See `Place`."""
+        async with serve_script(told.book.script()) as server:
+            self._base_url = server.base_url
+            yield server
+
+    @asynccontextmanager
+    async def fleet(self, told: Told) -> AsyncIterator[Door]:
+        """See `Place`."""
+        async with open_fleet(self._profile(told), _context(told)) as fleet:
+            yield fleet
+
+    async def end(self) -> None:
+        """See `Place`; nothing of it does."""
+
+    def apart(self, told: Told) -> Apart:
+        """See `Place`."""
+        errand = Errand(
+            self.source.name,
+            self.source.sets,
+            told.terms,
+            self._base_url,
+            str(told.home),
+            told.plan_text,
+        )
+        return _OneProcess(Victim(errand.command(told.folder), told.folder / "victim.log"))
+
+    @asynccontextmanager
+    async def state(self, told: Told) -> AsyncIterator[StateStore]:
+        """See `Place`."""
+        profile, only = self._profile(told), (PortName.STATE,)
+        async with opened_ports(profile, _context(told), only=only) as ports:
+            store: StateStore = ports[PortName.STATE]
+            yield store
+
+    def commanded(self, told: Told) -> Commanded:
+        """See `Place`; the profile file keeps what the profile says besides."""
+        if self.source.scripted:
+            model: dict[str, object] = {"script": str(_written_script(told))}
+        else:
+            model = {"use": "openai", "base_url": self._base_url, "model": "scripted"}
+        terms = {**told.terms, **{f"model.{key}": value for key, value in model.items()}}
+        # The script stands in the place of every model.
+        sets = [entry for entry in self.source.sets if not entry.startswith("model")]
+        environ = {n: v for n, v in os.environ.items() if not n.startswith("FLEET_MODEL")}
+        return Commanded(
+            self.source.written(told.folder / "profile.toml", terms),
+            tuple(word for entry in sets for word in ("--set", entry)),
+            {**environ, "FLEET_HOME": str(told.home)},
+        )
+
+    def _profile(self, told: Told) -> Profile:
+        if told.live:
+            kept = self.source.kept_models(kept_home(told.environ))
+            return self.source.with_terms(told.terms | kept)
+        if self.source.scripted:
+            return self.source.with_terms(told.terms, script=_written_script(told))
+        return self.source.with_terms(told.terms, base_url=self._base_url)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneProcess(Apart):
+    victim: Victim
+
+    def kill(self) -> list[int]:
+        return [self.victim.kill()]
+
+    def close(self) -> None:
+        self.victim.close()
+
+
+def _context(told: Told) -> FactoryContext:
+    return FactoryContext(system_clock, secrets_from(told.environ), told.home)
+
+
+def _written_script(told: Told) -> Path:
+    path = told.folder / "script.json"
+    path.write_text(json.dumps(told.book.data()), encoding="utf-8")
+    return path
