@@ -1,0 +1,238 @@
+"""`fleet up` on real servers: what it starts, says and keeps, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from fleet_adapters.scripted.script import parse_script
+from fleet_adapters.scripted.server import serve_script
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.connected,
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at /proc"),
+]
+
+Process = Callable[..., subprocess.Popen[str]]
+Plan = Callable[..., str]
+ANSWERS = (
+    {"text": "an answer"},
+    {"step": "critique", "prefer": ["answer"]},
+    {"step": "judge", "prefer": ["answer"]},
+)
+ANYWHERE = (
+    *("--port", "nats=0", "--port", "valkey=0"),
+    *("--port", "executor=0", "--port", "orchestrator=0"),
+)
+END_S = 40.0  # more than a service may take that lost its bus while it ended
+
+
+@asynccontextmanager
+async def model() -> AsyncIterator[list[str]]:
+    """A model's server, and the options that bind it and a runner without Ray."""
+    async with serve_script(parse_script({"answers": list(ANSWERS)})) as server:
+        sets = [f"model.base_url={server.base_url}", "model.model=scripted", "runner.use=local"]
+        yield [word for entry in sets for word in ("--set", entry)]
+
+
+async def started(process: Process, *options: str) -> tuple[subprocess.Popen[str], Any]:
+    """`fleet up`, and what it says once all of it is up."""
+    running = process("up", "--json", *ANYWHERE, *options)
+    assert running.stdout is not None
+    with anyio.fail_after(60):
+        said = await anyio.to_thread.run_sync(running.stdout.readline)
+    assert said, (await ended(running))[2]
+    return running, json.loads(said)
+
+
+async def ended(running: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = await anyio.to_thread.run_sync(running.communicate, None, END_S)
+    return running.returncode, out, err
+
+
+def tree(pid: int) -> set[tuple[int, str]]:
+    """Every descendant of a process, with the time of its start, so that none is mistaken."""
+    parents: dict[int, list[tuple[int, str]]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append((int(stat.parent.name), fields[19]))
+    found: set[tuple[int, str]] = set()
+    left = [pid]
+    while left:
+        children = parents.get(left.pop(), [])
+        found.update(children)
+        left += [child for child, _ in children]
+    return found
+
+
+def alive(processes: set[tuple[int, str]]) -> list[str]:
+    """Those that still run, by their command lines."""
+    found = []
+    for pid, began in processes:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if fields[19] == began and fields[0] != "Z":
+                found.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+async def none_left(processes: set[tuple[int, str]]) -> None:
+    at = time.monotonic()
+    while left := alive(processes):
+        assert time.monotonic() - at < END_S, left
+        await anyio.sleep(0.05)
+
+
+def port(address: str) -> int:
+    return urlsplit(address if "://" in address else f"tcp://{address}").port or 0
+
+
+def is_free(number: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", number))
+        except OSError:
+            return False
+    return True
+
+
+def with_sets(sets: Sequence[str]) -> list[str]:
+    return [word for entry in sets for word in ("--set", entry)]
+
+
+async def test_a_plan_is_decided_and_remembered_after_a_restart(
+    process: Process, plan: Plan, home: Path
+) -> None:
+    async with model() as options:
+        running, told = await started(process, *options)
+        assert list(told["parts"]) == ["nats", "valkey", "executor", "orchestrator"]
+        assert told["pid"] == running.pid
+        assert told["home"] == str(home)
+        below = tree(running.pid)
+        assert {part["pid"] for part in told["parts"].values()} <= {pid for pid, _ in below}
+        sets = with_sets(told["set"])
+
+        code, out, err = await ended(process("submit", plan(), "--json", *sets))
+        assert code == 0, err
+        identity = json.loads(out)["plan_id"]
+        code, out, err = await ended(process("watch", identity, "--json", *sets))
+        assert code == 0, err
+        assert json.loads(out)["outcome"] == "decided"
+
+        running.send_signal(signal.SIGTERM)
+        code, _, err = await ended(running)
+        assert code == 0, err
+        assert alive(below) == [], "stopping waits for everything"
+        assert [a for a in told["parts"].values() if not is_free(port(a["address"]))] == []
+
+        running, told = await started(process, *options)
+        watching = process("watch", identity, "--json", *with_sets(told["set"]))
+        code, out, err = await ended(watching)
+        assert code == 0, err
+        assert json.loads(out)["outcome"] == "decided"
+        running.send_signal(signal.SIGINT)
+        assert (await ended(running))[0] == 0
+
+
+async def test_nothing_outlives_a_killed_one(process: Process, home: Path) -> None:
+    async with model() as options:
+        running, told = await started(process, *options)
+        below = tree(running.pid)
+        assert len(below) >= len(told["parts"])
+        running.kill()
+        await ended(running)
+        await none_left(below)
+        assert [a for a in told["parts"].values() if not is_free(port(a["address"]))] == []
+
+        again, _ = await started(process, *options)  # and nothing is in its way
+        again.send_signal(signal.SIGTERM)
+        assert (await ended(again))[0] == 0
+
+
+@pytest.mark.parametrize("part", ["nats", "executor"])
+async def test_a_part_that_dies_is_shown_and_ends_the_whole(
+    part: str, process: Process, home: Path
+) -> None:
+    async with model() as options:
+        running, told = await started(process, *options)
+        below = tree(running.pid)
+        log = Path(told["parts"][part]["log"])
+        log.write_text(f"{log.read_text()}its last words\n")  # noqa: ASYNC240 -- a small file
+        os.kill(told["parts"][part]["pid"], signal.SIGKILL)
+        code, _, err = await ended(running)
+        assert code == 3
+        assert f"{part}: its last words" in err
+        assert f"error: {part}, process {told['parts'][part]['pid']}, has ended" in err
+        assert str(log) in err
+        assert "Traceback" not in err
+        assert alive(below) == []
+
+
+async def test_a_second_one_is_told_of_the_first(process: Process, home: Path) -> None:
+    async with model() as options:
+        running, _ = await started(process, *options)
+        code, _, err = await ended(process("up", *ANYWHERE, *options))
+        assert code == 3
+        assert f"a fleet is up in {home} already, as process {running.pid}" in err
+        running.send_signal(signal.SIGTERM)
+        assert (await ended(running))[0] == 0
+
+
+async def test_a_signal_while_it_starts_ends_what_has_started(process: Process, home: Path) -> None:
+    async with model() as options:
+        running = process("up", *ANYWHERE, *options)
+        assert running.stderr is not None
+        while "executor: starting" not in await anyio.to_thread.run_sync(running.stderr.readline):
+            assert running.poll() is None
+        below = tree(running.pid)
+        running.send_signal(signal.SIGINT)
+        code, _, err = await ended(running)
+        assert code == 0, err
+        assert "all of it has ended" in err
+        assert alive(below | tree(running.pid)) == []
+
+
+async def test_a_service_that_does_not_start_says_why(process: Process, home: Path) -> None:
+    async with model() as options:
+        code, _, err = await ended(
+            process("up", *ANYWHERE, *options, "--set", "services.executor.tls_cert=no.pem")
+        )
+        assert code == 2
+        assert "the executor refuses to start" in err
+        assert "tls_key" in err
+
+
+async def test_a_taken_port_is_named_before_anything_starts(process: Process, home: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        number = other.getsockname()[1]
+        async with model() as options:
+            code, _, err = await ended(
+                process("up", *ANYWHERE, *options, "--port", f"valkey={number}")
+            )
+    assert code == 3
+    assert f"port {number}, for valkey, is taken by another program" in err
+    assert "--port valkey=0" in err
+    assert "nats: starting" not in err
