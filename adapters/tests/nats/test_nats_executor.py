@@ -28,7 +28,9 @@ from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.events import RESULTS, Event, encode
 from fleet_core.domain.job import AgentJob, AgentResult, ModelCall, Outcome
 from fleet_core.errors import Unavailable
+from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.executor import Executor
+from fleet_core.ports.token_stream import Words
 from fleet_core.testing.jobs import HeldRunner, a_job
 from fleet_core.testing.playing import REFERENCE_CALL
 from fleet_core.usecases.execute import Execute, ExecuteSettings
@@ -46,10 +48,6 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def no_secret(name: str) -> str:
-    raise AssertionError(name)
-
-
 @pytest.fixture
 def stores() -> Stores:
     return Stores(InMemoryEventBus(now), InMemoryStateStore(now), InMemoryBlobStore(), now)
@@ -64,6 +62,7 @@ class Crew:
     stores: Stores
     stack: AsyncExitStack
     opener: Any
+    secrets: dict[str, str] = field(default_factory=lambda: {"P": "right"})
     serving: list[AsyncExitStack] = field(default_factory=list)
     executes: list[Execute] = field(default_factory=list)
 
@@ -76,7 +75,9 @@ class Crew:
         tokens = InMemoryTokenStream()
         execute = Execute(runner, self.stores, tokens, ExecuteSettings(owner, 600))
         self.executes.append(await stack.enter_async_context(execute.running()))
-        ctx = FactoryContext(now, no_secret, self.home, log=logging.getLogger("fleet.nats"))
+        ctx = FactoryContext(
+            now, self.secrets.__getitem__, self.home, log=logging.getLogger("fleet.nats")
+        )
         given = NatsExecutorSettings(servers=(self.url,), **settings)
         serving = serve_executor(execute, self.stores.blobs, given, ctx)
         return await stack.enter_async_context(serving)
@@ -154,6 +155,7 @@ async def test_jobs_wait_in_the_queue_for_an_executor(crew: Crew) -> None:
     executor = await crew.submitter(ask_ms=300)
     await executor.submit([a_job(1), a_job(2)])
     await executor.submit([a_job(1)])
+    assert (await _state(executor))["messages"] == 2  # what lies there is not accepted twice
     with pytest.raises(Unavailable, match="no executor answers"):
         await executor.active()
     await crew.serve(HeldRunner())
@@ -201,10 +203,19 @@ async def test_a_long_job_is_not_given_to_another(crew: Crew) -> None:
     await executor.submit([a_job(1)])
     await until(lambda: first.running == 1)
     await crew.serve(second, ack_wait_ms=600)
-    await asyncio.sleep(1.5)
+    link = executor._link  # type: ignore[attr-defined]  # a look inside
+    until_s = asyncio.get_running_loop().time() + 1.5
+    while asyncio.get_running_loop().time() < until_s:
+        info = await link.api(f"CONSUMER.INFO.{wire.QUEUE}.{wire.DURABLE}")
+        assert (info["num_redelivered"], info["num_ack_pending"]) == (0, 1)
+        await asyncio.sleep(0.05)
     first.go.set()
     await crew.results(1)
     assert not second.begun
+
+
+async def _state(executor: Any) -> dict[str, Any]:
+    return dict((await executor._link.api(f"STREAM.INFO.{wire.QUEUE}"))["state"])
 
 
 async def test_a_job_that_nobody_took_is_cancelled_all_the_same(crew: Crew) -> None:
@@ -372,3 +383,38 @@ async def test_an_executor_that_does_not_answer_is_answered_for(
     await until(lambda: len(members.names) == 2)
     assert (await executor.stats()).slots == 1_000
     assert "answered for by the others only: ['silent one']" in caplog.text
+
+
+_LEAST = """authorization { users: [ {user: fleet, password: "right", permissions: {
+  publish: {allow: ["planning.>", "orchestration.>", "context.>", "agent.>", "vllm.streaming.>",
+    "dead.>", "$JS.API.>", "$JS.ACK.>", "fleet.>", "_INBOX.>"]}
+  subscribe: {allow: ["_INBOX.>", "fleet.>", "vllm.streaming.>", "$SRV.>"]}
+}} ] }"""
+
+
+async def test_the_rights_that_the_readme_names_are_enough(
+    stores: Stores, opener: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opener.secrets = {"P": "right"}
+    login = {"user": "fleet", "password_secret": "P"}
+    async with nats_server(tmp_path / "s", config=_LEAST) as url, AsyncExitStack() as stack:
+        crew = Crew(url, tmp_path, stores, stack, opener)
+        await crew.serve(HeldRunner(), **login)
+        executor = await crew.submitter(**login)
+        await executor.submit([a_job()])
+        await crew.results(1)
+        assert await executor.cancel("nobody") == 0
+        bus = await opener.open("bus", **login)
+        tokens = await opener.open("tokens", **login)
+        async with tokens.listen() as heard, asyncio.timeout(_LIMIT_S):
+            tokens.say(Words("d", "T", "a", "j", 0, "hello"))
+            assert (await anext(heard)).text == "hello"
+        await bus.publish([Event("1", "context.updated", {})])
+        async with bus.subscribe(Subscription("d", ("context.>",))) as deliveries:
+            async with asyncio.timeout(_LIMIT_S):
+                await (await anext(deliveries)).term()
+        assert len([s async for s in bus.replay([">"])]) == 1
+        await bus.forget("d")
+        await stack.aclose()
+        await opener.close()
+    assert "violation" not in caplog.text.lower()
