@@ -6,8 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +22,7 @@ import pytest
 
 from fleet_adapters.ray.plugin import RaySettings
 from fleet_adapters.ray.runner import RayRunner
-from fleet_adapters.ray.sessions import session_of
+from fleet_adapters.ray.sessions import end_session, session_of
 from fleet_bootstraps.stack.ray import ray_head
 from fleet_core.domain.job import AgentResult, Outcome
 from fleet_core.errors import Unavailable
@@ -158,6 +164,68 @@ async def test_the_service_lives_on_when_the_ray_head_hangs_or_is_killed_and_wor
             async with asyncio.timeout(60):
                 assert (await run_again(runner, 3)).outcome is Outcome.OK
             assert (await runner.stats()).slots > 0
+
+
+TWO_NODES = Path(__file__).parent / "two_nodes.py"
+
+
+@asynccontextmanager
+async def two_nodes(token: str) -> AsyncIterator[tuple[str, Callable[[], Awaitable[None]]]]:
+    """The address of a cluster of two nodes, and what kills the second."""
+    with tempfile.TemporaryDirectory(prefix="fleet-ray-", dir="/tmp") as folder:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", str(TWO_NODES)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "RAY_TMPDIR": folder,
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": token,
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            },
+        )
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        async def said(word: str) -> str:
+            while line := (await asyncio.wait_for(stdout.readline(), 90)).decode():
+                if line.startswith(word):
+                    return line.split()[-1]
+            raise AssertionError(f"it ended before it {word}")
+
+        async def kill() -> None:
+            stdin.write(b"\n")
+            await said("killed")
+
+        try:
+            yield await said("serves"), kill
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            end_session(process.pid)
+
+
+@pytest.mark.timeout(300)
+async def test_the_jobs_of_a_lost_node_are_run_again_on_another(
+    opened: Opened, model: ObedientModel, phone: Any
+) -> None:
+    async with two_nodes("fedcba9876543210" * 4) as (address, kill):
+        settings = RaySettings(address, "HEAD_TOKEN", actors=2, calls=4)
+        async with opened(settings) as runner, asyncio.TaskGroup() as tasks:
+            assert (await runner.stats()).nodes == 2
+            model.go.clear()
+            runs = [tasks.create_task(runner.run(a_job(n))) for n in (1, 2, 3, 4)]
+            await until(lambda: model.begun == 4)
+            assert len(set(phone.pids)) == 2
+            await kill()
+            await until(lambda: model.begun == 6, 60)
+            model.go.set()
+        assert sorted(run.result().usage.attempts for run in runs) == [1, 1, 2, 2]
 
 
 HOLDER = """

@@ -74,10 +74,10 @@ async def ray_head(
     """
     if python == sys.executable and find_spec("ray") is None:
         raise PluginError("a Ray head needs the package ray", "install swe-ai-fleet[ray]")
+    port = _free_port(port)
     log = _log_in(folder)
     own = Path(tempfile.mkdtemp(prefix="fleet-ray-", dir="/tmp"))
     try:
-        port = port or _free_port()
         with log.open("wb") as writing:
             process = await asyncio.create_subprocess_exec(
                 *tied(_command(python, port, cpus, own)),
@@ -167,7 +167,14 @@ def _said(log: Path) -> bytes:
     return log.read_bytes()
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind((_HOST, 0))
-        return int(taken.getsockname()[1])
+def _free_port(port: int = 0) -> int:
+    """Ray itself takes most of a minute to say that a port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            raise StoreError(
+                f"port {port} is taken", "stop what listens there, or set another"
+            ) from None
+        return int(probe.getsockname()[1])
