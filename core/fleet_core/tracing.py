@@ -199,6 +199,13 @@ def begin(name: str, kind: Kind = Kind.INTERNAL, parent: str | None = None) -> B
     return Begun(name, kind, _current.get() if parent is None else parent)
 
 
+def error_of(failure: BaseException) -> str:
+    """What a span that failed by it says: the error's code, or its type."""
+    if isinstance(failure, asyncio.CancelledError):
+        return "cancelled"
+    return failure.code if isinstance(failure, FleetError) else type(failure).__name__
+
+
 @contextmanager
 def span(name: str, kind: Kind = Kind.INTERNAL, parent: str | None = None) -> Iterator[Begun]:
     """A span that is the current one while this is held; an exception is its error."""
@@ -207,11 +214,8 @@ def span(name: str, kind: Kind = Kind.INTERNAL, parent: str | None = None) -> It
     error = ""
     try:
         yield begun
-    except asyncio.CancelledError:
-        error = "cancelled"
-        raise
     except BaseException as failure:
-        error = failure.code if isinstance(failure, FleetError) else type(failure).__name__
+        error = error_of(failure)
         raise
     finally:
         _current.reset(token)

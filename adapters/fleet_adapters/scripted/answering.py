@@ -31,12 +31,14 @@ class Asked:
         messages: role and text of each.
         schema: what was asked for, or None.
         sampling: whatever else makes the call what it is.
+        traceparent: the trace context it came with, or empty; no answer depends on it.
     """
 
     header: str
     messages: tuple[tuple[str, str], ...]
     schema: Mapping[str, Any] | None = None
     sampling: Mapping[str, Any] | None = None
+    traceparent: str = ""
 
     @property
     def prompt(self) -> str:

@@ -30,6 +30,7 @@ from fleet_adapters.scripted.answering import (
 from fleet_adapters.scripted.script import Fail, Script, load_script
 from fleet_core.domain.job_header import JOB_HEADER
 from fleet_core.errors import FleetError
+from fleet_plugins.kit.trace import HEADER
 
 MODEL = "scripted"
 _PIECE = 16  # characters in one piece of a streamed answer
@@ -166,6 +167,7 @@ def _asked(body: Mapping[str, Any], headers: Mapping[str, str]) -> Asked:
         tuple((str(m["role"]), str(m["content"])) for m in body["messages"]),
         form["json_schema"]["schema"] if form.get("type") == "json_schema" else None,
         {name: body[name] for name in _SAMPLING if name in body},
+        headers.get(HEADER, ""),
     )
 
 

@@ -72,16 +72,17 @@ def _awaited(coroutine: Coroutine[Any, Any, Exit]) -> Exit:
         raise KeyboardInterrupt from None
 
 
-def told(error: BaseException) -> Exit:
+def told(error: BaseException, tell: Callable[[str], None] | None = None) -> Exit:
     """Say an error, groups unwrapped, each message once; the code it ends the process with."""
+    tell = tell or say
     leaves = list(_leaves(error))
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
         return Exit.INTERRUPTED
     bugs = [leaf for leaf in leaves if not isinstance(leaf, FleetError)]
     for message in dict.fromkeys(_message(leaf) for leaf in leaves):
-        say(f"error: {message}")
+        tell(f"error: {message}")
     if bugs:
-        say("this is a bug in fleet or in a plugin; FLEET_DEBUG=1 shows where it comes from")
+        tell("this is a bug in fleet or in a plugin; FLEET_DEBUG=1 shows where it comes from")
         return Exit.UNDECIDED
     return max(code_of(leaf) for leaf in leaves)
 

@@ -11,11 +11,11 @@ from fleet_adapters.direct.open import open_executor
 from fleet_adapters.direct.plugin import DirectExecutorSettings
 from fleet_adapters.grpc.executor_server import serve_executor
 from fleet_adapters.grpc.serving import Served
-from fleet_adapters.grpc.telemetry import Observe, unobserved
 from fleet_bootstraps.fleet import opened_ports
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
 from fleet_bootstraps.services.roles import Role, ports_of, require_shared
+from fleet_bootstraps.telemetry.watching import Watching
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.lifetimes import Observe as ObservePorts
 
@@ -26,19 +26,24 @@ async def executor_service(
     context: FactoryContext,
     *,
     observe_ports: ObservePorts = lambda _event, _detail: None,
-    observe: Observe = unobserved,
+    watching: Watching | None = None,
 ) -> AsyncIterator[Served]:
     """Serve until the context is left; then jobs under way are given back, for others to take.
+
+    `watching` is told how it goes; see `telemetry.watching`.
 
     Raises:
         ProfileError: the profile cannot be shared by services, or the address is exposed.
         FleetError: an adapter could not be opened, or the address not be bound.
     """
     require_shared(profile)
+    watched = watching or Watching()
     context = replace(context, process=str(Role.EXECUTOR))
     settings = profile.settings.service(Role.EXECUTOR)
     only = tuple(ports_of(Role.EXECUTOR, profile.bindings))
-    async with opened_ports(profile, context, observe_ports, only=only) as ports:
+    async with opened_ports(
+        profile, context, observe_ports, only=only, around=watched.around
+    ) as ports:
         given = replace(context, ports={str(port): value for port, value in ports.items()})
         async with (
             open_executor(
@@ -51,13 +56,15 @@ async def executor_service(
                 settings.server(Role.EXECUTOR),
                 context.secret,
                 max_jobs=settings.max_jobs,
-                observe=observe,
+                observe=watched.rpc,
             ) as served,
             asyncio.TaskGroup() as tasks,
         ):
             asked = readiness.probes(ports[PortName.BUS], ports[PortName.STATE])
-            asking = tasks.create_task(readiness.watch(asked, served.set_ready))
+            look = readiness.watch(asked, served.set_ready, noted=watched.readiness.tell)
+            asking = tasks.create_task(look)
             try:
-                yield served
+                async with watched.serving(ports):
+                    yield served
             finally:
                 asking.cancel()

@@ -35,10 +35,14 @@ async def watch(
     asked: Mapping[str, Probe],
     tell: Callable[[bool], Awaitable[None]],
     *,
+    noted: Callable[[Mapping[str, str]], None] = lambda _: None,
     every_s: float = EVERY_S,
     patience_s: float = PATIENCE_S,
 ) -> None:
-    """Ask again and again until cancelled; tells, and logs, what changes. Ready to begin with."""
+    """Ask again and again until cancelled; tells, and logs, what changes. Ready to begin with.
+
+    `noted` is told each time why what does not answer does not.
+    """
     away: dict[str, str] = {}
     while True:
         await asyncio.sleep(every_s)
@@ -47,6 +51,7 @@ async def watch(
             _log.warning("not ready: %s: %s", name, now[name])
         for name in away.keys() - now.keys():
             _log.info("%s answers again", name)
+        noted(now)
         if bool(now) != bool(away):
             await tell(not now)
         away = now

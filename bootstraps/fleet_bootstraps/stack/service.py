@@ -48,7 +48,20 @@ async def served(
     log = _fresh_log(folder, name)
     with log.open("wb") as writing:
         process = await asyncio.create_subprocess_exec(
-            *tied([sys.executable, "-P", "-c", _PROGRAM, "serve", name, "--json", *options]),
+            *tied(
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _PROGRAM,
+                    "serve",
+                    name,
+                    "--json",
+                    "--log",
+                    "text",
+                    *options,
+                ]
+            ),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=writing,

@@ -1,0 +1,143 @@
+"""A fleet of two services on real servers, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from fleet_adapters.scripted.answering import HashedAnswers
+from fleet_adapters.scripted.server import ScriptedServer, serve
+from fleet_bootstraps.fleet import opened_ports, system_clock
+from fleet_bootstraps.layers import layered
+from fleet_bootstraps.profile import Profile, bound
+from fleet_bootstraps.secrets import secrets_from
+from fleet_bootstraps.services.executor import executor_service
+from fleet_bootstraps.services.orchestrator import orchestrator_service
+from fleet_bootstraps.stack.nats import nats_server
+from fleet_bootstraps.telemetry.watching import Watching
+from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, Event, result_subject
+from fleet_core.domain.evolve import evolve
+from fleet_core.domain.ids import task_token
+from fleet_core.domain.plan import Plan, Task, plan_id
+from fleet_core.ports.event_bus import EventBus
+from fleet_core.tracing import Recorder, recording
+from fleet_core.usecases.approvals import approval
+from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.registry import Registry
+
+
+@dataclass
+class Services:
+    """What is running.
+
+    Attributes:
+        bus: a connection of nobody's.
+        model: the server that answers.
+    """
+
+    bus: EventBus
+    model: ScriptedServer
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    async def decided(self, traceparent: str = "") -> list[Event]:
+        """Approve a plan of one task, and wait until its decision is recorded."""
+        task = Task("one", "Do one thing", "DEV")
+        plan = Plan(f"story-{uuid.uuid4().hex}", "One thing", (task,))
+        event = evolve(approval(plan, 1, system_clock()), traceparent=traceparent)
+        await self.bus.publish([event])
+        found: list[Event] = []
+        async with asyncio.timeout(60):
+            results = result_subject(task_token(plan_id(plan), "one"))
+            subjects = ["orchestration.>", "context.>", results]
+            replay: Any = self.bus.replay(subjects, follow=True)
+            async with aclosing(replay):
+                async for stored in replay:
+                    if stored.event.data.get("plan_id", plan_id(plan)) == plan_id(plan):
+                        found.append(stored.event)
+                    if {COMPLETED, CONTEXT_UPDATED} <= {e.subject for e in found}:
+                        return found
+        raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of its own for these tests."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(nats_server(tmp_path_factory.mktemp("nats"))) as url,
+    ):
+        yield url
+
+
+Started = Callable[..., AbstractAsyncContextManager[Services]]
+
+
+def profile(home: Path, **sets: Any) -> Profile:
+    given = {
+        "state.use": "sqlite",
+        "blobs.use": "sqlite",
+        "runner.use": "local",
+        "deliberation.protocol": "vote",
+        "services.executor.listen": "127.0.0.1:0",
+        "services.orchestrator.listen": "127.0.0.1:0",
+        **sets,
+    }
+    listed = [f"{key}={value}" for key, value in given.items()]
+    return bound("fleet", layered("fleet", {}, listed), Registry.discovered())
+
+
+@pytest.fixture
+def services(nats_url: str, tmp_path: Path) -> Started:
+    """Starts an executor, an orchestrator and a model for them.
+
+    Each has a `Watching` of its own, or none, and a recorder of its own, or none.
+    """
+
+    @asynccontextmanager
+    async def started(
+        *,
+        executor: Watching | None = None,
+        orchestrator: Watching | None = None,
+        recorders: tuple[Recorder | None, Recorder | None] = (None, None),
+        **sets: Any,
+    ) -> AsyncIterator[Services]:
+        context = FactoryContext(system_clock, secrets_from({}), tmp_path)
+        async with serve(HashedAnswers()) as model:
+            sets = {
+                "bus.servers": f'["{nats_url}"]',
+                "model.base_url": model.base_url,
+                "model.model": "scripted",
+                **sets,
+            }
+            own = profile(tmp_path, **sets)
+            with recording(recorders[0]):
+                executing = executor_service(own, context, watching=executor)
+                executed = await executing.__aenter__()
+            try:
+                theirs = profile(
+                    tmp_path, **sets, **{"executor.address": f'["{executed.address}"]'}
+                )
+                with recording(recorders[1]):
+                    orchestrating = orchestrator_service(theirs, context, watching=orchestrator)
+                    orchestrated = await orchestrating.__aenter__()
+                try:
+                    async with opened_ports(own, context, only=(PortName.BUS,)) as ports:
+                        addresses = {
+                            "executor": executed.address,
+                            "orchestrator": orchestrated.address,
+                        }
+                        yield Services(ports[PortName.BUS], model, addresses)
+                finally:
+                    await orchestrating.__aexit__(None, None, None)
+            finally:
+                await executing.__aexit__(None, None, None)
+
+    return started
