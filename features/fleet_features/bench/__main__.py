@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("overhead", "chain")
+BENCHES = ("overhead", "chain", "executor")
 
 
 def main() -> int:

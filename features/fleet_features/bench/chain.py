@@ -13,13 +13,12 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,29 +29,25 @@ from fleet_bootstraps.fleet import opened_ports, system_clock
 from fleet_bootstraps.layers import layered
 from fleet_bootstraps.profile import bound
 from fleet_bootstraps.secrets import secrets_from
-from fleet_bootstraps.stack.nats import nats_server
-from fleet_bootstraps.stack.ray import ray_head
-from fleet_bootstraps.stack.valkey import valkey_server
 from fleet_core.domain.events import COMPLETED, encode
 from fleet_core.domain.plan import Plan, Task
 from fleet_core.usecases.approvals import approval
 from fleet_features.bench import chain_floor
 from fleet_features.bench.figures import Figure, report
-from fleet_features.bench.overhead import stub
+from fleet_features.bench.servers import (
+    Servers,
+    free_address,
+    real_servers,
+    running,
+    served,
+    settings,
+)
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.registry import Registry
 
 _SINGLE, _MANY, _AT_ONCE, _WARM = 60, 320, 32, 10
-_TOKEN = "bench-" + "0" * 32
-_RAY = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": _TOKEN,
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray calls this machine by another address
-}
 _HERE = "fleet_features.bench.chain_floor"
 _PATIENCE_S = 60.0
-_FLEET = "from fleet_bootstraps.cli import main; main()"
 
 
 def run(rounds: int) -> int:
@@ -63,7 +58,7 @@ def run(rounds: int) -> int:
 async def _run(rounds: int) -> int:
     with tempfile.TemporaryDirectory(prefix="fleet-chain-") as name:
         async with AsyncExitStack() as stack:
-            servers = await _servers(stack, Path(name))
+            servers = await real_servers(stack, Path(name))
             ours = await stack.enter_async_context(_ours(servers, Path(name)))
             await ours.warm(_WARM)
             sizes = await _sizes(servers, Path(name))
@@ -118,23 +113,6 @@ def _figures(measured: dict[str, list[_Round]]) -> list[Figure]:
             Figure(f"{called}: 32 in flight", tuple(r.rate for r in rounds), "1/s", "higher"),
         ]
     return out
-
-
-@dataclass(frozen=True, slots=True)
-class _Servers:
-    nats: str
-    valkey: str
-    ray: str
-    model: str
-
-
-async def _servers(stack: AsyncExitStack, folder: Path) -> _Servers:
-    bus = await stack.enter_async_context(nats_server(folder / "nats"))
-    keeping = await stack.enter_async_context(valkey_server(folder / "valkey"))
-    os.environ |= _RAY
-    head = await stack.enter_async_context(ray_head(folder / "ray", _TOKEN))
-    model = stack.enter_context(stub())
-    return _Servers(bus, keeping, head.address, model)
 
 
 class Chain:
@@ -195,7 +173,7 @@ class Chain:
 
 
 @asynccontextmanager
-async def _ours(servers: _Servers, folder: Path) -> AsyncIterator[Chain]:
+async def _ours(servers: Servers, folder: Path) -> AsyncIterator[Chain]:
     client = await nats.connect(servers.nats)
     stream = client.jetstream()
 
@@ -215,7 +193,7 @@ async def _ours(servers: _Servers, folder: Path) -> AsyncIterator[Chain]:
         chain.ended(data["plan_id"])
 
     await client.subscribe(COMPLETED, cb=arrived)
-    with _served("executor", servers, folder), _served("orchestrator", servers, folder):
+    with served("executor", servers, folder), served("orchestrator", servers, folder):
         yield chain
     await client.close()
 
@@ -225,32 +203,9 @@ def _plan() -> Plan:
     return Plan(f"chain-{uuid.uuid4().hex}", "A page to sign in", (task,))
 
 
-def _sets(servers: _Servers) -> dict[str, str]:
-    return {
-        "bus.servers": f'["{servers.nats}"]',
-        "state.url": servers.valkey,
-        "blobs.url": servers.valkey,
-        "model.base_url": f"{servers.model}/v1",
-        "model.model": "stub",
-        "runner.address": servers.ray,
-        "deliberation.protocol": "vote",
-        "councils.DEV.size": "1",
-    }
-
-
-@contextmanager
-def _served(service: str, servers: _Servers, folder: Path) -> Iterator[None]:
-    command = [sys.executable, "-c", _FLEET, "--home", str(folder / "home")]
-    command += ["serve", service, "--profile", "fleet", "--json"]
-    for key, value in _sets(servers).items():
-        command += ["--set", f"{key}={value}"]
-    with _process(command, folder / f"{service}.log"):
-        yield
-
-
-async def _sizes(servers: _Servers, folder: Path) -> dict[str, int]:
+async def _sizes(servers: Servers, folder: Path) -> dict[str, int]:
     """Bytes of the documents and events of ours, for the floor to write as many."""
-    sets = [f"{key}={value}" for key, value in _sets(servers).items()]
+    sets = [f"{key}={value}" for key, value in settings(servers).items()]
     profile = bound("fleet", layered("fleet", {}, sets), Registry.discovered())
     context = FactoryContext(system_clock, secrets_from(os.environ), folder / "home")
     ports_wanted = (PortName.STATE, PortName.BUS)
@@ -278,7 +233,7 @@ async def _sizes(servers: _Servers, folder: Path) -> dict[str, int]:
 
 @asynccontextmanager
 async def _floor(
-    servers: _Servers, folder: Path, sizes: dict[str, int], *, writes: bool
+    servers: Servers, folder: Path, sizes: dict[str, int], *, writes: bool
 ) -> AsyncIterator[Chain]:
     """The floor's two processes, up and idle until they are measured."""
     client = await nats.connect(servers.nats)
@@ -307,13 +262,13 @@ async def _floor(
         "--valkey",
         servers.valkey.replace("valkey:", "redis:", 1),
     ]
-    given += ["--ray", servers.ray, "--model", servers.model, "--executor", _free_address()]
+    given += ["--ray", servers.ray, "--model", servers.model, "--executor", free_address()]
     given += ["--sizes", json.dumps(sizes), "--body", json.dumps(_body())]
     given += [] if writes else ["--no-writes"]
     with ExitStack() as processes:
         for log in logs:
             command = [sys.executable, "-m", _HERE, log.name.partition("-")[0], *given]
-            processes.enter_context(_process(command, log))
+            processes.enter_context(running(command, log))
         yield chain
     await client.close()
 
@@ -321,33 +276,3 @@ async def _floor(
 def _body() -> dict[str, Any]:
     text = "You are a developer. " * 60
     return {"model": "stub", "messages": [{"role": "user", "content": text}], "max_tokens": 512}
-
-
-def _free_address() -> str:
-    import socket  # noqa: PLC0415 -- needed here only
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{one.getsockname()[1]}"
-
-
-@contextmanager
-def _process(command: list[str], log: Path) -> Iterator[None]:
-    """A process that has said on its first line that it is up."""
-    with ExitStack() as closing:
-        errors = closing.enter_context(log.open("wb"))
-        process = closing.enter_context(
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
-            )
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise RuntimeError(f"{log.stem} did not start: {log.read_text()[-2000:]}")
-        try:
-            yield
-        finally:
-            process.stdin.close()
-            process.terminate()
-            process.wait(30)

@@ -1,11 +1,12 @@
 """The floor of the chain: the same hops and the same durable writes with the bare drivers.
 
-It imports nothing of the fleet. Two processes stand where the services do. `orchestrator`: a plan
-arrives on JetStream and is saved, a deliberation is saved and announced, its jobs are saved and
-handed on by gRPC, the result arrives on JetStream and is saved, the end is announced. `executor`:
-jobs are claimed, called by a Ray actor over HTTP, journaled, published. Each acknowledges what it
-consumed after its effect is kept. Written as one would who knows the drivers: one connection each,
-standing pull requests, commits as one transaction each, announcements pipelined.
+It imports nothing of the fleet but its neighbour floor. Two processes stand where the services do.
+`orchestrator`: a plan arrives on JetStream and is saved, a deliberation is saved and announced, its
+jobs are saved and handed on by gRPC, the result arrives on JetStream and is saved, the end is
+announced. `executor`: jobs are claimed, called by a Ray actor over HTTP, journaled, published. Each
+acknowledges what it consumed after its effect is kept. Written as one would who knows the drivers:
+one connection each, standing pull requests, commits as one transaction each, announcements
+pipelined.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import grpc
 import nats
 import ray
 import redis.asyncio as redis
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+
+from fleet_features.bench.executor_floor import Caller
 
 METHOD = "/floor.Executor/Execute"
 _BATCH, _EXPIRES_NS = 1_000_000, 600_000_000_000
@@ -121,21 +123,6 @@ async def orchestrator(given: argparse.Namespace, sizes: dict[str, int]) -> None
     await consume(client, space, "plans", plan)
     await consume(client, space, "results", result)
     await _until_told()
-
-
-class Caller:
-    """A worker: model calls over one pooled session."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._session: aiohttp.ClientSession | None = None
-
-    async def call(self, body: dict[str, Any]) -> str:
-        """The model's answer."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        async with self._session.post(self._url, json=body) as answer:
-            return str((await answer.json())["choices"][0]["message"]["content"])
 
 
 async def executor(given: argparse.Namespace, sizes: dict[str, int]) -> None:

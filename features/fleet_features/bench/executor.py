@@ -1,0 +1,194 @@
+"""What the executor service adds to bare Ray actors that make the same HTTP calls.
+
+Ours: steps of four jobs go over gRPC to an executor of the profile `fleet`, which claims them, runs
+them in Ray workers, journals each result on Valkey and publishes it on NATS, where it is counted.
+In turn with the floor (`executor_floor`): calls by bare actors, nothing claimed, kept or told. As
+many calls are in flight in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+
+from fleet_bootstraps.fleet import opened_ports, system_clock
+from fleet_bootstraps.layers import layered
+from fleet_bootstraps.profile import bound
+from fleet_bootstraps.secrets import secrets_from
+from fleet_core.domain.ids import task_token
+from fleet_core.domain.job import AgentJob, JobKey, ModelCall, job_id
+from fleet_core.domain.lease import Slice
+from fleet_core.domain.model_call import Message, ModelRequest, Sampling, Speaker, estimate_prompt
+from fleet_core.ports.executor import Executor
+from fleet_features.bench.figures import Figure, report
+from fleet_features.bench.servers import Servers, free_address, real_servers, served, settings
+from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.registry import Registry
+
+_COUNT, _AT_ONCE, _STEP = 960, 32, 4
+_TEXT = "You are a developer. " * 60
+_HOUR_MS = 3_600_000
+_PATIENCE_S = 120.0
+_PLAN = "0" * 32
+
+
+def run(rounds: int) -> int:
+    """Measure; the exit code is 1 where a bar does not hold."""
+    return asyncio.run(_run(rounds))
+
+
+async def _run(rounds: int) -> int:
+    bare: list[float] = []
+    ours: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
+        async with AsyncExitStack() as stack:
+            servers = await real_servers(stack, Path(name))
+            floor = await stack.enter_async_context(_floor(servers, Path(name)))
+            fleet = await stack.enter_async_context(_ours(servers, Path(name)))
+            await fleet.rate(_AT_ONCE * 2)
+            for _ in range(rounds):
+                bare.append(await floor.rate())
+                ours.append(await fleet.rate(_COUNT))
+    ratios = tuple(o / b for o, b in zip(ours, bare, strict=True))
+    figures = [
+        Figure("jobs, 32 in flight", ratios, "ratio", "higher", 0.6),
+        Figure("bare actors", tuple(bare), "1/s", "higher"),
+        Figure("through gRPC and the executor", tuple(ours), "1/s", "higher"),
+    ]
+    return report("executor", rounds, figures)
+
+
+class _Floor:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def said(self) -> Any:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(_PATIENCE_S):
+            return json.loads(await self._process.stdout.readline())
+
+    async def rate(self) -> float:
+        """One round."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        return float((await self.said())["rate"])
+
+
+@asynccontextmanager
+async def _floor(servers: Servers, folder: Path) -> AsyncIterator[_Floor]:
+    body = {"model": "stub", "messages": [{"role": "user", "content": _TEXT}], "max_tokens": 512}
+    command = [sys.executable, "-m", "fleet_features.bench.executor_floor"]
+    command += ["--ray", servers.ray, "--model", servers.model, "--body", json.dumps(body)]
+    command += ["--count", str(_COUNT), "--at-once", str(_AT_ONCE)]
+    pipe = asyncio.subprocess.PIPE
+    with (folder / "floor.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=log
+        )
+        floor = _Floor(process)
+        assert await floor.said() == "up"
+        try:
+            yield floor
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+class _Ours:
+    """Submits steps, and counts results as they are published."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._left: dict[str, int] = {}
+        self._ended: dict[str, asyncio.Future[None]] = {}
+
+    def arrived(self, deliberation_id: str, outcome: str) -> None:
+        """A result was published."""
+        assert outcome == "ok", outcome
+        if deliberation_id in self._left:
+            self._left[deliberation_id] -= 1
+            if not self._left[deliberation_id]:
+                self._ended[deliberation_id].set_result(None)
+
+    async def rate(self, count: int) -> float:
+        """Jobs a second."""
+        seats = asyncio.Semaphore(_AT_ONCE // _STEP)
+
+        async def one() -> None:
+            async with seats:
+                await self._step()
+
+        began = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(count // _STEP)))
+        return count / (time.perf_counter() - began)
+
+    async def _step(self) -> None:
+        identity = uuid.uuid4().hex
+        self._left[identity] = _STEP
+        ended = self._ended[identity] = asyncio.get_running_loop().create_future()
+        await self._executor.submit(_jobs(identity))
+        async with asyncio.timeout(_PATIENCE_S):
+            await ended
+        del self._left[identity], self._ended[identity]
+
+
+@asynccontextmanager
+async def _ours(servers: Servers, folder: Path) -> AsyncIterator[_Ours]:
+    address = free_address()
+    sets = [f"{key}={value}" for key, value in settings(servers).items()]
+    sets.append(f'executor.address=["{address}"]')
+    profile = bound("fleet", layered("fleet", {}, sets), Registry.discovered())
+    context = FactoryContext(system_clock, secrets_from(os.environ), folder / "home")
+    client = await nats.connect(servers.nats)
+    only = (PortName.EXECUTOR, PortName.BLOBS)
+    with served("executor", servers, folder, {"services.executor.listen": address}):
+        async with opened_ports(profile, context, only=only) as ports:
+            ours = _Ours(ports[PortName.EXECUTOR])
+
+            async def result(message: Any) -> None:
+                data = json.loads(message.data)["data"]
+                ours.arrived(data["deliberation_id"], data["outcome"])
+
+            await client.subscribe("agent.results.>", cb=result)
+            yield ours
+    await client.close()
+
+
+def _jobs(deliberation_id: str) -> Sequence[AgentJob]:
+    request = ModelRequest(
+        "default", "stub", (Message(Speaker.USER, _TEXT),), Sampling(max_tokens=512)
+    )
+    work = ModelCall(request)
+    share = Slice(estimate_prompt(request.messages), 512, 0, system_clock() + _HOUR_MS)
+    out = []
+    for seat in range(1, _STEP + 1):
+        key = JobKey(1, "propose", seat)
+        identity = job_id(deliberation_id, key, work)
+        token = task_token(_PLAN, "t")
+        out.append(
+            AgentJob(
+                identity,
+                deliberation_id,
+                _PLAN,
+                "bench",
+                "t",
+                token,
+                f"dev-{seat}",
+                "DEV",
+                key,
+                work,
+                share,
+            )
+        )
+    return out
