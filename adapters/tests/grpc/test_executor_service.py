@@ -307,6 +307,24 @@ async def test_of_two_executors_one_that_is_full_or_away_is_passed_over(
         await until_idle(client)
 
 
+async def test_executors_are_submitted_to_in_turn(
+    fleet: Any, two: tuple[Any, Any, AsyncExitStack]
+) -> None:
+    one, other, _ = two
+    async with (
+        fleet.client(one.address, other.address) as client,
+        fleet.client(one.address) as first,
+        fleet.client(other.address) as second,
+    ):
+        for number in range(1, 5):
+            await client.submit([a_job(number)])
+        async with asyncio.timeout(LIMIT_S):
+            while await client.active():  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+        known = [await each.status(a_job().deliberation_id) for each in (first, second)]
+        assert [len(statuses) for statuses in known] == [2, 2]
+
+
 async def test_what_one_executor_refuses_is_not_asked_of_another(
     fleet: Any, two: tuple[Any, Any, AsyncExitStack]
 ) -> None:

@@ -313,19 +313,25 @@ async def test_a_lease_is_raised_and_never_lowered(stub: Any, model: HeldModel) 
     await watched(stub, identity)
 
 
-async def test_a_watch_goes_on_from_a_position_and_ends_where_nothing_is_left(
-    stub: Any, model: HeldModel
-) -> None:
-    other = await stub.Deliberate(asked(task_id="other"))
+async def test_a_watch_goes_on_from_a_position_and_ends_where_nothing_is_left(stub: Any) -> None:
     identity = (await stub.Deliberate(asked())).deliberation_id
     events = await watched(stub, identity)
     assert len(events) > 3
     rest = await watched(stub, identity, after=events[1].position)
     assert [e.event_id for e in rest] == [e.event_id for e in events[2:]]
     assert await watched(stub, identity, after=events[-1].position) == []
-    assert not {e.event_id for e in await watched(stub, other.deliberation_id)} & {
-        e.event_id for e in events
-    }
+
+
+async def test_a_watch_tells_of_its_own_deliberation_only(stub: Any, model: HeldModel) -> None:
+    model.go.clear()
+    names = ("t1", "t2", "t3")
+    started = [await stub.Deliberate(asked(task_id=name)) for name in names]
+    coming = [asyncio.create_task(watched(stub, s.deliberation_id)) for s in started]
+    model.go.set()
+    for one, watch in zip(started, coming, strict=True):
+        for events in (await watch, await watched(stub, one.deliberation_id)):
+            told = {json.loads(e.data_json)["deliberation_id"] for e in events}
+            assert told == {one.deliberation_id}
 
 
 async def rest_of(watching: Any) -> list[pb.WatchDeliberationResponse]:

@@ -136,7 +136,7 @@ async def test_a_callers_deadline_ends_the_call_and_what_was_done_for_it(
         with pytest.raises(Unavailable, match="did not answer in time"):
             await client.stats()
         await asyncio.wait_for(slow.cancelled.wait(), 3)
-        assert 0 < slow.left_s <= 1
+        assert 0 < slow.left_s < 5  # and not the 1,000 s that it asked for
 
 
 async def test_a_deadline_binds_calls_made_for_the_rpc_and_nothing_that_outlives_it() -> None:
