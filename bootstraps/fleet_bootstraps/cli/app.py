@@ -376,12 +376,80 @@ def plan_schema() -> Exit:
 @dead.command("list")
 @command
 async def list_dead(
-    profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those that were replayed or discarded.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> Exit:
     """List events that could not be handled, with the reason."""
     from fleet_bootstraps.cli.dead import list_dead as work
 
-    return await work(_session(profile, sets), as_json=as_json)
+    return await work(_session(profile, sets), every=every, as_json=as_json)
+
+
+LetterArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[LETTER]...", help="Positions in the list, or events' ids."),
+]
+
+
+@dead.command("show")
+@command
+async def show_dead(
+    letter: Annotated[str, typer.Argument(help="A position in the list, or an event's id.")],
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Show a dead letter whole, with the event in it."""
+    from fleet_bootstraps.cli.dead import show_dead as work
+
+    return await work(_session(profile, sets), letter, as_json=as_json)
+
+
+@dead.command("replay")
+@command
+async def replay_dead(
+    letters: LetterArguments = None,
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what was replayed or discarded before.")
+    ] = False,
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to see whether it comes back.")
+    ] = 2.0,
+    as_json: AsJson = False,
+) -> Exit:
+    """Hand events out again, as ID~replay:N, to all who consume them.
+
+    Exit code 1 where one was refused, or is a dead letter again.
+    """
+    from fleet_bootstraps.cli.dead import replay_dead as work
+
+    opened = _session(profile, sets)
+    return await work(
+        opened, letters or (), every=every, again=again, wait_s=wait_s, as_json=as_json
+    )
+
+
+@dead.command("discard")
+@command
+async def discard_dead(
+    letters: LetterArguments = None,
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Kept with them.")] = "",
+    as_json: AsJson = False,
+) -> Exit:
+    """Take dead letters off the list; the log keeps them until they age out."""
+    from fleet_bootstraps.cli.dead import discard_dead as work
+
+    return await work(_session(profile, sets), letters or (), reason, every=every, as_json=as_json)
 
 
 @streams.command("diff")
