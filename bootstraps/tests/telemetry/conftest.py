@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 from fleet_adapters.scripted.answering import HashedAnswers
 from fleet_adapters.scripted.server import ScriptedServer, serve
@@ -23,13 +22,18 @@ from fleet_bootstraps.services.executor import executor_service
 from fleet_bootstraps.services.orchestrator import orchestrator_service
 from fleet_bootstraps.stack.nats import nats_server
 from fleet_bootstraps.telemetry.watching import Watching
+from fleet_core.domain.codec import from_data
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, Event, result_subject
 from fleet_core.domain.evolve import evolve
 from fleet_core.domain.ids import task_token
+from fleet_core.domain.job import AgentJob
 from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.executor import Executor
+from fleet_core.ports.state_store import StateStore
 from fleet_core.tracing import Recorder, recording
 from fleet_core.usecases.approvals import approval
+from fleet_core.usecases.documents import load
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.registry import Registry
 
@@ -39,13 +43,19 @@ class Services:
     """What is running.
 
     Attributes:
-        bus: a connection of nobody's.
+        bus, state, executor: connections of nobody's.
         model: the server that answers.
     """
 
     bus: EventBus
+    state: StateStore
+    executor: Executor
     model: ScriptedServer
-    addresses: dict[str, str] = field(default_factory=dict)
+
+    async def jobs(self) -> list[AgentJob]:
+        """All that were issued, as they are kept."""
+        kept = await self.state.scan("jobs/")
+        return [from_data(AgentJob, data) for document in kept for data in load(document)]
 
     async def decided(self, traceparent: str = "") -> list[Event]:
         """Approve a plan of one task, and wait until its decision is recorded."""
@@ -67,21 +77,20 @@ class Services:
         raise AssertionError
 
 
-@pytest.fixture(scope="session")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of its own for these tests."""
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(nats_server(tmp_path_factory.mktemp("nats"))) as url,
-    ):
+@pytest.fixture
+async def nats_url(tmp_path: Path) -> AsyncIterator[str]:
+    """A server of its own for each test: what one leaves unsettled is not another's."""
+    async with nats_server(tmp_path / "nats") as url:
         yield url
 
 
+_OWN = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.EXECUTOR)
 Started = Callable[..., AbstractAsyncContextManager[Services]]
 
 
 def profile(home: Path, **sets: Any) -> Profile:
     given = {
+        "tokens.use": "memory",
         "state.use": "sqlite",
         "blobs.use": "sqlite",
         "runner.use": "local",
@@ -127,14 +136,15 @@ def services(nats_url: str, tmp_path: Path) -> Started:
                 )
                 with recording(recorders[1]):
                     orchestrating = orchestrator_service(theirs, context, watching=orchestrator)
-                    orchestrated = await orchestrating.__aenter__()
+                    await orchestrating.__aenter__()
                 try:
-                    async with opened_ports(own, context, only=(PortName.BUS,)) as ports:
-                        addresses = {
-                            "executor": executed.address,
-                            "orchestrator": orchestrated.address,
-                        }
-                        yield Services(ports[PortName.BUS], model, addresses)
+                    async with opened_ports(theirs, context, only=_OWN) as ports:
+                        yield Services(
+                            ports[PortName.BUS],
+                            ports[PortName.STATE],
+                            ports[PortName.EXECUTOR],
+                            model,
+                        )
                 finally:
                     await orchestrating.__aexit__(None, None, None)
             finally:
