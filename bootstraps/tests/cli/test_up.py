@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from fleet_adapters.llamacpp.default_model import ensure_default_model
 from fleet_adapters.scripted.script import parse_script
 from fleet_adapters.scripted.server import serve_script
 
@@ -39,6 +41,7 @@ ANYWHERE = (
     *("--port", "nats=0", "--port", "valkey=0"),
     *("--port", "executor=0", "--port", "orchestrator=0"),
 )
+START_S = 100.0
 END_S = 40.0  # more than a service may take that lost its bus while it ended
 
 
@@ -54,14 +57,14 @@ async def started(process: Process, *options: str) -> tuple[subprocess.Popen[str
     """`fleet up`, and what it says once all of it is up."""
     running = process("up", "--json", *ANYWHERE, *options)
     assert running.stdout is not None
-    with anyio.fail_after(60):
+    with anyio.fail_after(START_S):
         said = await anyio.to_thread.run_sync(running.stdout.readline)
     assert said, (await ended(running))[2]
     return running, json.loads(said)
 
 
-async def ended(running: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = await anyio.to_thread.run_sync(running.communicate, None, END_S)
+async def ended(running: subprocess.Popen[str], within_s: float = END_S) -> tuple[int, str, str]:
+    out, err = await anyio.to_thread.run_sync(running.communicate, None, within_s)
     return running.returncode, out, err
 
 
@@ -236,3 +239,45 @@ async def test_a_taken_port_is_named_before_anything_starts(process: Process, ho
     assert f"port {number}, for valkey, is taken by another program" in err
     assert "--port valkey=0" in err
     assert "nats: starting" not in err
+
+
+@pytest.fixture
+def models(home: Path) -> None:
+    """The default model where `fleet up` looks for it, fetched once for all runs."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    named = os.environ.get("FLEET_TEST_MODELS")
+    kept = Path(named) if named else cache / "swe-ai-fleet" / "models"
+    found = asyncio.run(ensure_default_model(kept))
+    (home / "models").mkdir(parents=True)
+    (home / "models" / found.name).symlink_to(found)
+
+
+SMALL = (
+    *("--set", "councils.DEV.size=1", "--set", "councils.DEV.max_tokens=48"),
+    *("--set", "deliberation.protocol=vote", "--set", "deliberation.judge.enabled=no"),
+)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("models")
+async def test_the_whole_fleet_decides_with_ray_and_a_real_model(
+    process: Process, plan: Plan, home: Path
+) -> None:
+    options = [*SMALL, "--set", "runner.actors=1", "--port", "model=0"]
+    running, told = await started(process, *options)
+    assert list(told["parts"]) == ["nats", "valkey", "model", "ray", "executor", "orchestrator"]
+    below = tree(running.pid)
+    sets = with_sets(told["set"])
+    code, out, err = await ended(process("submit", plan(), "--json", *sets))
+    assert code == 0, err
+    watching = process("watch", json.loads(out)["plan_id"], "--json", *sets)
+    code, out, err = await ended(watching, within_s=240)
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["outcome"] == "decided"
+    assert report["tasks"][0]["tokens"] > 0
+
+    below |= tree(running.pid)  # workers begin when they are needed
+    running.kill()
+    await ended(running)
+    await none_left(below)
