@@ -68,7 +68,7 @@ async def _serve(
 
         def up(which: Up) -> None:
             if as_json:
-                emit(asdict(which))
+                emit({**asdict(which), "metrics": watched.address})
             tell = _log.info if structured else say
             tell(f"{which.service} serves {which.address}")
             if watched.address:

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import fleet_core
@@ -81,7 +81,8 @@ async def span_recorder(
     try:
         yield recorder
     finally:
-        await _flushed(recorder.close)
+        if not await _flushed(recorder.close):
+            exporter.shutdown()  # so that it does not try again
 
 
 def _exporter(name: str) -> SpanExporter:
@@ -96,7 +97,8 @@ def _exporter(name: str) -> SpanExporter:
     return OTLPSpanExporter()
 
 
-async def _flushed(close: Callable[[], None]) -> None:
+async def _flushed(close: Callable[[], None]) -> bool:
+    """Whether it came to its end in time."""
     # In a thread of its own: those of the loop would be waited for at the process's end.
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
@@ -104,7 +106,8 @@ async def _flushed(close: Callable[[], None]) -> None:
         try:
             close()
         finally:
-            loop.call_soon_threadsafe(done.set)
+            with suppress(RuntimeError):  # the loop has not waited for us
+                loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=work, daemon=True, name="last-spans").start()
     try:
@@ -112,3 +115,5 @@ async def _flushed(close: Callable[[], None]) -> None:
             await done.wait()
     except TimeoutError:
         _log.warning("not all spans were sent within %g s", _FLUSH_S)
+        return False
+    return True
