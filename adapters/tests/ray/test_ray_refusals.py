@@ -117,21 +117,18 @@ async def test_another_version_at_the_cluster_is_refused_naming_both(
             raise AssertionError
 
 
-OTHER_RAY = "FLEET_TEST_OTHER_RAY"
+OTHER_RAY = "FLEET_TEST_OTHER_RAY"  # names an interpreter that has one; none is installed for it
 
+if OTHER_RAY in os.environ:
 
-@pytest.mark.connected
-@pytest.mark.slow
-async def test_a_cluster_of_a_really_older_ray_is_refused_naming_both(
-    opened: Opened, tmp_path: Path
-) -> None:
-    """An interpreter that has one is named by a variable: none is installed for this test."""
-    if OTHER_RAY not in os.environ:
-        pytest.skip(f"{OTHER_RAY} names no interpreter")
-    async with ray_head(tmp_path, TOKEN, python=os.environ[OTHER_RAY]) as head:
-        with pytest.raises(PluginError, match=r"runs Ray 2\.\S+.*, this executor Ray 2\."):
-            async with opened(RaySettings(head.address, "CLUSTER_TOKEN")):
-                raise AssertionError
+    @pytest.mark.connected
+    async def test_a_cluster_of_a_really_older_ray_is_refused_naming_both(
+        opened: Opened, tmp_path: Path
+    ) -> None:
+        async with ray_head(tmp_path, TOKEN, python=os.environ[OTHER_RAY]) as head:
+            with pytest.raises(PluginError, match=r"runs Ray 2\.\S+.*, this executor Ray 2\."):
+                async with opened(RaySettings(head.address, "CLUSTER_TOKEN")):
+                    raise AssertionError
 
 
 @pytest.mark.connected
