@@ -15,6 +15,7 @@ from fleet_adapters.memory.bus import InMemoryEventBus
 from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_core import tracing
 from fleet_core.domain.events import RESULTS, Event
+from fleet_core.domain.inputs import Due
 from fleet_core.domain.model_call import Completion, ModelRequest
 from fleet_core.errors import ModelUnavailable
 from fleet_core.ports.event_bus import Subscription
@@ -23,6 +24,7 @@ from fleet_core.ports.state_store import StateStore
 from fleet_core.testing.jobs import a_job
 from fleet_core.testing.process import Silence
 from fleet_core.usecases.execute import Execute, ExecuteSettings
+from fleet_core.usecases.inbox import Inbox, Waiting
 from fleet_core.usecases.stores import Stores
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -84,6 +86,31 @@ def test_an_error_is_named_by_its_code_or_its_type() -> None:
             with pytest.raises(type(error)), tracing.span("work"):
                 raise error
     assert [span.error for span in kept.spans] == ["model_unavailable", "KeyError", "cancelled"]
+
+
+@pytest.mark.anyio
+async def test_what_waited_is_worked_on_in_the_trace_of_what_came_last() -> None:
+    seen: list[tuple[int, str]] = []
+    busy, both = asyncio.Event(), asyncio.Event()
+
+    async def work(identity: str, batch: Sequence[Waiting]) -> None:
+        seen.append((len(batch), tracing.current()))
+        busy.set()
+        await both.wait()
+
+    inbox = Inbox(work, lambda _: 0, 0)
+    async with asyncio.TaskGroup() as tasks:
+        inbox.open(tasks)
+        with tracing.within(PARENT):
+            inbox.offer("d", Waiting(Due(1)))
+        await busy.wait()
+        with tracing.within("a"):
+            inbox.offer("d", Waiting(Due(2)))
+        with tracing.within("b"):
+            inbox.offer("d", Waiting(Due(3)))
+        inbox.offer("d", Waiting(Due(4)))  # of a sweep, which belongs to no trace
+        both.set()
+    assert seen == [(1, PARENT), (3, "b")]
 
 
 class Hearing(Model):

@@ -104,7 +104,8 @@ def observed(side: str, path: str, parent: str, observe: Observe) -> Iterator[_E
             took = (time.perf_counter() - began) * 1000
             told = parent if trace.valid(parent) else ""
             call = RpcCall(side, service, method, ending.code, took, own, told)
-            trace.record(_span(call, began_ns))
+            if told or not service.startswith("grpc."):  # health is asked again and again
+                trace.record(_span(call, began_ns))
             _log.debug("%s %s/%s: %s in %.1f ms", side, service, method, ending.code, took)
             try:
                 observe(call)

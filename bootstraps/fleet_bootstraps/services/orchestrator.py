@@ -53,6 +53,7 @@ async def orchestrator_service(
             ),
             profile.settings.service(Role.ORCHESTRATOR).server(Role.ORCHESTRATOR),
             context.secret,
+            figures=watched.figures,
             observe=watched.rpc,
         ) as served,
         asyncio.TaskGroup() as tasks,

@@ -5,6 +5,7 @@ Labels have few values: no ids, no texts. Durations are in seconds.
 
 from __future__ import annotations
 
+import math
 import platform
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -24,6 +25,8 @@ class Meters:
         service: which one.
         executes: whether jobs are run in this process: then there are metrics of them.
         deliberates: whether deliberations are driven in it.
+
+    `when_scraped` names the metrics that are asked for only then.
     """
 
     def __init__(self, service: str, *, executes: bool, deliberates: bool) -> None:
@@ -36,7 +39,8 @@ class Meters:
             "python": platform.python_version(),
         }
         self._gauge("fleet_service", "1, with what runs here.", *about).labels(**about).set(1)
-        self.ready = self._gauge(
+        self.when_scraped: set[str] = set()
+        self.ready = self._asked_for(
             "fleet_ready", "1 while what it needs answers and it is not stopping, else 0."
         )
         self.rpcs = self._histogram(
@@ -123,14 +127,14 @@ class Meters:
         self.journal_hits = self._counter(
             "fleet_journal_hits", "Jobs that were found in the journal, and not run again."
         )
-        self.slots = self._gauge(
+        self.slots = self._asked_for(
             "fleet_runner_slots", "Jobs the runner can run at once; asked when scraped."
         )
-        self.running = self._gauge("fleet_runner_running", "Jobs it runs; asked when scraped.")
-        self.waiting = self._gauge(
+        self.running = self._asked_for("fleet_runner_running", "Jobs it runs; asked when scraped.")
+        self.waiting = self._asked_for(
             "fleet_runner_waiting", "Jobs that wait for a slot; asked when scraped."
         )
-        self.nodes = self._gauge("fleet_runner_nodes", "Its machines; asked when scraped.")
+        self.nodes = self._asked_for("fleet_runner_nodes", "Its machines; asked when scraped.")
 
     def _deliberations(self) -> None:
         self.asked = self._histogram(
@@ -152,11 +156,11 @@ class Meters:
             _LONG,
             "outcome",
         )
-        self.open = self._gauge(
+        self.open = self._asked_for(
             "fleet_deliberations_open",
             "Deliberations of the whole fleet that have not ended; counted when scraped.",
         )
-        self.plans_open = self._gauge(
+        self.plans_open = self._asked_for(
             "fleet_plans_open", "Plans of the whole fleet under way; counted when scraped."
         )
         self.dead = self._gauge(
@@ -170,6 +174,13 @@ class Meters:
 
     def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
         return Gauge(name, about, labels, registry=self.registry)
+
+    def _asked_for(self, name: str, about: str) -> Gauge:
+        """One that nobody keeps up to date: not a number until somebody scrapes."""
+        self.when_scraped.add(name)
+        gauge = self._gauge(name, about)
+        gauge.set(math.nan)
+        return gauge
 
     def _histogram(
         self, name: str, about: str, buckets: tuple[float, ...], *labels: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_adapters.grpc.telemetry import RpcCall
+from fleet_adapters.grpc.telemetry import Figure, RpcCall
 from fleet_bootstraps.settings import ServiceSettings
 from fleet_bootstraps.telemetry.masks import Masks
 from fleet_bootstraps.telemetry.readiness import Readiness
@@ -53,6 +53,20 @@ class Watching:
             took = call.duration_ms / 1000
             self._meters.rpcs.labels(call.service, call.method, call.code).observe(took)
 
+    def figures(self) -> Iterator[Figure]:
+        """The metrics as the RPC GetMetrics tells them: histograms by sum and count.
+
+        Without what is asked for only when scraped, which is as old as the last scrape.
+        """
+        if self._meters is None:
+            return
+        for family in self._meters.registry.collect():
+            if family.name in self._meters.when_scraped:
+                continue
+            for sample in family.samples:
+                if not sample.name.endswith(("_bucket", "_created")):
+                    yield Figure(sample.name, sample.value, _unit(sample.name), sample.labels)
+
     @asynccontextmanager
     async def serving(self, ports: Mapping[PortName, Any]) -> AsyncIterator[None]:
         """The service is ready, over these ports, until the context is left."""
@@ -82,6 +96,12 @@ class Watching:
             self.readiness.stop()
             if pages is not None:
                 pages.refresh = _nothing
+
+
+def _unit(name: str) -> str:
+    if name.endswith(("_seconds_sum", "_seconds_total")):
+        return "s"
+    return "bytes" if name.endswith("_bytes") else "count"
 
 
 async def _nothing() -> None:

@@ -92,6 +92,15 @@ async def test_a_task_leaves_its_figures_in_both_services(services: Started) -> 
         )
         ours = await scraped(executor.address)
 
+        told = {(f.name, tuple(f.labels.values())): f for f in orchestrator.figures()}
+
+    completed = told["fleet_deliberations_completed_total", ("decided", "unverified")]
+    assert (completed.value, completed.unit) == (1, "count")
+    assert told["fleet_store_duration_seconds_sum", ("get", "ok")].unit == "s"
+    names = {name for name, _ in told}
+    assert not any(name.endswith("_bucket") for name in names)
+    assert "fleet_deliberations_open" not in names  # as old as the last scrape
+
     assert before("fleet_deliberations_open") == 0
     assert asked == 3
     service = "fleet.executor.v1.ExecutorService"
