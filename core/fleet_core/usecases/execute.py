@@ -248,9 +248,12 @@ class Execute(Executor):
             after = marks[-1].key
             named = (mark.key.removeprefix(keys.ACCEPTED) for mark in marks)
             others = [job_id for job_id in named if job_id not in self._held]
+            if not others:
+                continue
             claims = await self._state.get([keys.claim(job_id) for job_id in others])
             free = [job_id for job_id, c in zip(others, claims, strict=True) if c is None]
-            for document in await self._state.get([keys.accepted_job(job_id) for job_id in free]):
+            kept = [keys.accepted_job(job_id) for job_id in free]
+            for document in await self._state.get(kept) if kept else ():
                 if document is not None:  # else it was journaled meanwhile
                     await self._adopt_one(document)
 
@@ -260,7 +263,8 @@ class Execute(Executor):
         except DecodeError as error:
             _log.warning("an accepted job cannot be taken up: %s", error)
             return
-        if (await self._state.get([keys.journal(job.job_id)])) != [None]:
+        (journaled,) = await self._state.get([keys.journal(job.job_id)])
+        if journaled is not None:
             # By an executor that keeps no jobs; the mark is all that is left.
             await self._state.commit(_unaccepted(job))
             return
