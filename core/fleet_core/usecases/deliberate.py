@@ -234,7 +234,7 @@ class Deliberate:
             try:
                 after = await self._save(before, state, commands)
             except Conflict:
-                self._open.pop(identity, None)
+                self._forget(identity, owing=owing)
                 new = False
                 continue
             if owing:  # what an earlier save called for is still to be done as well
@@ -243,6 +243,12 @@ class Deliberate:
                 await self._carry_out(after, commands)
                 self._owing.discard(identity)
             return state
+
+    def _forget(self, identity: str, *, owing: bool) -> None:
+        """Nothing was saved; what another one has saved is its own to carry out."""
+        self._open.pop(identity, None)
+        if not owing:
+            self._owing.discard(identity)
 
     async def _outdated(self, held: Saved) -> bool:
         (document,) = await self._state.get([keys.deliberation(held.state.deliberation_id)])
