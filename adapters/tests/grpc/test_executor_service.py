@@ -307,6 +307,30 @@ async def test_of_two_executors_one_that_is_full_or_away_is_passed_over(
         await until_idle(client)
 
 
+async def test_of_a_job_that_two_executors_know_the_furthest_is_told(
+    fleet: Any, runner: HeldRunner, two: tuple[Any, Any, AsyncExitStack]
+) -> None:
+    one, other, _ = two
+    runner.go.clear()
+    async with (
+        fleet.client(one.address) as first,
+        fleet.client(other.address) as second,
+        fleet.client(one.address, other.address) as both,
+        fleet.client(other.address, one.address) as reverse,
+    ):
+        job = a_job()
+        await first.submit([job])
+        await until_running(runner, 1)
+        await second.submit([job])  # waits for the other's claim
+        for client in (both, reverse):
+            (status,) = await client.status(job.deliberation_id)
+            assert status.phase == "running"
+            assert len(await client.active()) == 1
+        runner.go.set()
+        await until_idle(both)
+    assert runner.begun == {job.job_id: 1}
+
+
 async def test_executors_are_submitted_to_in_turn(
     fleet: Any, two: tuple[Any, Any, AsyncExitStack]
 ) -> None:

@@ -12,11 +12,9 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.json_format import MessageToDict
 
 import fleet_core
 from fleet_adapters.grpc import _starting
-from fleet_adapters.grpc._deliberations import deliberation_message
 from fleet_adapters.grpc.orchestrator_server import ADMIN, NAME, Orchestrator, serve_orchestrator
 from fleet_adapters.grpc.proto.fleet.domain.v1 import deliberation_pb2, plan_pb2
 from fleet_adapters.grpc.proto.fleet.orchestrator.v1 import orchestrator_pb2 as pb
@@ -27,9 +25,8 @@ from fleet_adapters.grpc.serving import Served
 from fleet_adapters.grpc.settings import GrpcServerSettings
 from fleet_adapters.grpc.telemetry import Figure
 from fleet_adapters.memory.graph import InMemoryContextGraph
-from fleet_core.domain.codec import to_data
 from fleet_core.domain.council import Agent, Council
-from fleet_core.domain.deliberation import Deliberation, ProtocolSpec
+from fleet_core.domain.deliberation import ProtocolSpec
 from fleet_core.domain.events import COMPLETED, STARTED
 from fleet_core.domain.model_call import Binding, Completion, ModelRequest, Price
 from fleet_core.domain.plan import Plan
@@ -561,31 +558,6 @@ async def test_a_state_that_is_larger_than_a_message_is_told_with_references(
         for job in step.jobs:
             assert not job.ended.text
             assert len(await stores.blobs.get(job.ended.text_ref)) > 2 * 1024 * 1024
-
-
-async def test_every_member_of_a_state_is_told(stub: Any, own: Process, stores: Stores) -> None:
-    """What the message holds beyond defaults is what the state holds, member by member."""
-    identity = (
-        await stub.Deliberate(asked(description="All of it.", acceptance=["a"]))
-    ).deliberation_id
-    await watched(stub, identity)
-    state: Deliberation = await own.deliberate.get(identity)
-    message = await deliberation_message(state, stores.blobs)
-    told = MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    data = to_data(state)
-    assert set(data) - {"pack"} <= set(told)
-    (step,) = told["steps"]
-    (kept,) = data["steps"]
-    for one, other in zip(step["jobs"], kept["jobs"], strict=True):
-        assert one["ended"]["text"] == other["ended"]["text"]
-        assert one["job_id"] == other["job_id"]
-        assert set(other["ended"]) <= set(one["ended"])
-    assert told["decision"]["text"] == data["decision"]["text"]
-    assert set(data["decision"]) <= set(told["decision"])
-    assert int(told["lease"]["spent_tokens"]) == state.lease.spent_tokens > 0
-    assert told["task"]["acceptance"] == ["a"]
 
 
 async def test_texts_that_no_message_holds_are_told_with_question_marks(

@@ -93,6 +93,15 @@ async def test_health_is_told_of_the_service_and_of_its_readiness(
     assert await code_of(health(channel, "x")) is grpc.StatusCode.NOT_FOUND
 
 
+async def test_health_can_be_watched(served: Served, channel: grpc.aio.Channel) -> None:
+    stub: Any = HealthStub(channel)
+    watch = stub.Watch(HealthCheckRequest(service=NAME))
+    assert (await watch.read()).status == HealthCheckResponse.SERVING
+    await served.set_ready(False)
+    assert (await watch.read()).status == HealthCheckResponse.NOT_SERVING
+    watch.cancel()
+
+
 async def test_a_service_that_stops_answers_what_it_was_asked_and_takes_nothing_new(
     fleet: Any, slow: Slow
 ) -> None:
