@@ -15,7 +15,7 @@ bin = $(VENV)/bin
 folders = core plugins adapters bootstraps features
 python_files = $(folders) .ci
 
-.PHONY: help setup machine run test lint check features bench sim lock protos format clean
+.PHONY: help setup machine run test lint check features bench sim vllm lock protos format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -52,6 +52,9 @@ features: machine ## run the Gherkin features: make features PROFILE=embedded|sc
 
 bench: setup ## measure beside a bare driver: make bench BENCH=overhead
 	$(bin)/python -m fleet_features.bench $(BENCH) $(ARGS)
+
+vllm: machine ## opt-in, 3 GB: the chain against a real vLLM on the CPU (.ci/vllm says more)
+	@sh .ci/vllm $(ARGS)
 
 protos: setup ## generate the code of the protos anew
 	$(bin)/python .ci/protos.py write
