@@ -1,4 +1,4 @@
-"""The process that holds the Ray driver: `python -m fleet_adapters.ray.driver FD`.
+"""The process that holds the Ray driver: `python -m fleet_adapters.ray.driver FD FOLDER`.
 
 Ray ends a driver whose head is gone, without an exception; so it is not the process that faces
 clients. It ends itself when its standard input is closed, which is how its parent's death shows.
@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -196,8 +195,7 @@ def _end(folder: Path, code: int) -> NoReturn:
 def main() -> None:
     """The process."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    # In /tmp itself: Ray keeps Unix sockets in it, whose paths may have 107 bytes only.
-    folder = Path(tempfile.mkdtemp(prefix="fleet-ray-", dir="/tmp"))
+    folder = Path(sys.argv[2])
     os.chdir(folder)  # Ray puts the current folder before the modules of every worker
     threading.Thread(target=_end_with_the_parent, args=(folder,), daemon=True).start()
     try:

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fleet_adapters.ray.sessions import end_session
+from fleet_adapters.ray.sessions import ended_session
 from fleet_adapters.ray.wire import Message, framed, read_frame
 
 _END_S = 10.0
@@ -61,6 +63,20 @@ async def driver_process(
         environ: what it is given beside our own environment.
         log: hears what it writes.
     """
+    # In /tmp itself: Ray keeps Unix sockets in it, whose paths may have 107 bytes only.
+    folder = tempfile.mkdtemp(prefix="fleet-ray-", dir="/tmp")
+    try:
+        async with _process(folder, environ, log) as line:
+            line.post(["open", given])
+            yield line
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _process(
+    folder: str, environ: Mapping[str, str], log: logging.Logger
+) -> AsyncIterator[Line]:
     ours, theirs = socket.socketpair()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -69,6 +85,7 @@ async def driver_process(
             "-m",
             "fleet_adapters.ray.driver",
             str(theirs.fileno()),
+            folder,
             stdin=PIPE,
             stdout=PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -86,7 +103,6 @@ async def driver_process(
     line = Line(reader, writer, process)
     logging_ = asyncio.create_task(_log_lines(process, line.last_words, log))
     try:
-        line.post(["open", given])
         yield line
     finally:
         writer.close()
@@ -127,4 +143,4 @@ async def _end(process: Process) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        end_session(process.pid)  # what Ray leaves behind where its driver was killed
+        await ended_session(process.pid)  # what Ray leaves behind where its driver was killed

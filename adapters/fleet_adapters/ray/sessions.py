@@ -6,6 +6,7 @@ began it, and it is inherited; so nobody else's processes are ever among them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from contextlib import suppress
@@ -27,6 +28,18 @@ def session_of(pid: int) -> list[tuple[int, str]]:
                 said = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                 found.append((int(entry.name), said.decode("utf-8", "replace")))
     return found
+
+
+_ENDED_S = 5.0
+
+
+async def ended_session(pid: int) -> None:
+    """Kill what is left of a session, and wait until it is gone: it may write until then."""
+    end_session(pid)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ENDED_S):
+            while Path("/proc/self").exists() and session_of(pid):  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
 
 
 def end_session(pid: int) -> None:

@@ -102,6 +102,7 @@ async def test_jobs_are_handed_back_when_the_driver_is_killed_and_another_is_sta
         await until(lambda: model.begun == 1)
         pid = runner.driver_pid
         assert pid is not None
+        folder = folder_of(pid)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(Unavailable, match="driver"):
             await run
@@ -111,6 +112,7 @@ async def test_jobs_are_handed_back_when_the_driver_is_killed_and_another_is_sta
         async with asyncio.timeout(30):
             assert (await run_again(runner, 2)).outcome is Outcome.OK
         assert runner.driver_pid not in (None, pid)
+        assert not is_there(folder)
 
 
 async def test_what_hears_an_answer_and_fails_fails_that_job_only(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from fleet_adapters.ray.sessions import end_session, session_of
+from fleet_adapters.ray.sessions import ended_session, session_of
 from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import PluginError, StoreError, Unavailable
 
@@ -154,7 +154,7 @@ async def _end(process: Process) -> None:
     except TimeoutError:
         pass  # it is ended below
     finally:
-        end_session(process.pid)
+        await ended_session(process.pid)
         await process.wait()
 
 
