@@ -70,15 +70,20 @@ async def test_a_service_speaks_json_and_is_watched_at_its_address(
 async def test_what_ends_a_service_is_a_line_too_and_says_no_secret(
     nats_url: str, process: Process, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("EXECUTOR_TOKEN", VALUE)
-    wrong = (f"services.executor.tls_{part}={VALUE}" for part in ("cert", "key"))
+    monkeypatch.setenv("EXECUTOR_PHRASE", VALUE)
+    wrong = (
+        "services.executor.metrics=127.0.0.1:0",
+        "services.executor.token=EXECUTOR_PHRASE",
+        f"services.executor.tls_cert={VALUE}",
+        f"services.executor.tls_key={VALUE}",
+    )
     started = process("serve", "executor", *options(nats_url, *wrong))
     _, err = await anyio.to_thread.run_sync(started.communicate)
     assert started.returncode == 2
     assert VALUE not in err
     last = lines(err)[-1]
     assert last["level"] == "error"
-    assert last["message"].startswith("error: ***: tls_cert: cannot be read")
+    assert last["message"].startswith("error: ***: tls_cert: the certificate cannot be used")
     assert "Traceback" in last["stack"]
 
 
