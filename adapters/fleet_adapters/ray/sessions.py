@@ -14,11 +14,12 @@ from pathlib import Path
 
 
 def session_of(pid: int) -> list[tuple[int, str]]:
-    """The living processes of the session that a process began, each with its command line."""
+    """The living processes of the session that a process began, each with its command line.
+
+    None where there is no /proc: there Ray's own reaper is all there is.
+    """
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
+    for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             # After the name in parentheses: state, parent, group, session.
             state, _parent, _group, session = (
@@ -38,14 +39,12 @@ async def ended_session(pid: int) -> None:
     end_session(pid)
     with suppress(TimeoutError):
         async with asyncio.timeout(_ENDED_S):
-            while Path("/proc/self").exists() and session_of(pid):  # noqa: ASYNC110 -- nobody tells
+            while session_of(pid):  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.01)
 
 
 def end_session(pid: int) -> None:
     """Kill what is left of a session, but not the caller."""
-    if not Path("/proc/self").exists():
-        return  # no Linux: there Ray's own reaper is all there is
     for left, _ in session_of(pid):
         if left != os.getpid():
             with suppress(ProcessLookupError):
