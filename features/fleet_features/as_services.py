@@ -32,7 +32,9 @@ from fleet_core.usecases.deliberate import Deliberate
 from fleet_core.usecases.plans import Plans
 from fleet_features.deploying.deployment import Deployment, deployed
 from fleet_features.deploying.process import ServiceProcess
-from fleet_features.place import Apart, Commanded, Door, Place, Told
+from fleet_features.deploying.rpc import deliberation_told, pythons
+from fleet_features.observing import executor_says
+from fleet_features.place import Apart, Asked, Commanded, Door, Kept, Place, Told
 from fleet_features.profile_file import write_profile
 from fleet_features.profiles import ROLES, ProfileSource
 from fleet_plugins.api import FactoryContext, PortName
@@ -157,16 +159,33 @@ class AsServices(Place):
         """See `Place`."""
         return _Apart(self, told)
 
-    def state(self, told: Told) -> AbstractAsyncContextManager[StateStore]:
+    def looking(self, told: Told) -> AbstractAsyncContextManager[Kept]:
         """See `Place`."""
-        return self._state(self.session.deployment, told)
+        return self._looking(self.session.deployment, told)
 
     @asynccontextmanager
-    async def _state(self, deployment: Deployment, told: Told) -> AsyncIterator[StateStore]:
+    async def _looking(self, deployment: Deployment, told: Told) -> AsyncIterator[Kept]:
+        await self._begin(deployment)
         profile, context = self._profile(deployment, told), _context(told, deployment)
-        async with opened_ports(profile, context, only=(PortName.STATE,)) as ports:
-            store: StateStore = ports[PortName.STATE]
-            yield store
+        only = (PortName.BUS, PortName.STATE)
+        async with opened_ports(profile, context, only=only) as ports:
+            yield Kept(ports[PortName.BUS], ports[PortName.STATE])
+
+    async def asked(self, door: Door, deliberation_id: str) -> Asked:
+        """See `Place`; over the orchestrator's RPCs, and the executor's port from outside."""
+        assert isinstance(door, Remote)
+        said = await deliberation_told(door.orchestrator.address, deliberation_id)
+        return Asked(
+            said.phase,
+            said.winner,
+            said.step,
+            *await executor_says(door.executor, deliberation_id),
+        )
+
+    async def pythons(self, door: Door) -> tuple[str, str]:
+        """See `Place`."""
+        assert isinstance(door, Remote)
+        return await pythons(door.orchestrator.address, door.service.address)
 
     def commanded(self, told: Told) -> Commanded:
         """See `Place`; the command is the orchestrator, and the only one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from fleet_bootstraps.fleet import open_fleet, opened_ports, system_clock
 from fleet_bootstraps.layers import home as kept_home
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.secrets import secrets_from
-from fleet_core.ports.state_store import StateStore
-from fleet_features.place import Apart, Commanded, Door, Place, Told
+from fleet_features.observing import executor_says
+from fleet_features.place import Apart, Asked, Commanded, Door, Kept, Place, Told
 from fleet_features.profiles import ProfileSource
 from fleet_features.victim import Errand, Victim
 from fleet_plugins.api import FactoryContext, PortName
@@ -70,12 +71,25 @@ class InProcess(Place):
         return _OneProcess(Victim(errand.command(told.folder), told.folder / "victim.log"))
 
     @asynccontextmanager
-    async def state(self, told: Told) -> AsyncIterator[StateStore]:
+    async def looking(self, told: Told) -> AsyncIterator[Kept]:
         """See `Place`."""
-        profile, only = self._profile(told), (PortName.STATE,)
-        async with opened_ports(profile, _context(told), only=only) as ports:
-            store: StateStore = ports[PortName.STATE]
-            yield store
+        only = (PortName.BUS, PortName.STATE)
+        async with opened_ports(self._profile(told), _context(told), only=only) as ports:
+            yield Kept(ports[PortName.BUS], ports[PortName.STATE])
+
+    async def asked(self, door: Door, deliberation_id: str) -> Asked:
+        """See `Place`; its services are objects of this process."""
+        state = await door.deliberate.get(deliberation_id)
+        return Asked(
+            state.phase.value,
+            state.decision.winner if state.decision is not None else "",
+            state.open_step.name if state.open_step is not None else "",
+            *await executor_says(door.executor, deliberation_id),
+        )
+
+    async def pythons(self, door: Door) -> tuple[str, str]:  # noqa: ARG002 -- the place's
+        """See `Place`."""
+        return platform.python_version(), platform.python_version()
 
     def commanded(self, told: Told) -> Commanded:
         """See `Place`; the profile file keeps what the profile says besides."""

@@ -11,6 +11,7 @@ from fleet_core.domain.events import Event
 from fleet_core.domain.job import AgentJob, AgentResult, ModelCall
 from fleet_core.domain.job_header import format_header
 from fleet_core.ports.event_bus import EventBus
+from fleet_core.ports.executor import Executor
 from fleet_core.ports.state_store import Document, StateStore
 from fleet_core.usecases import keys
 
@@ -68,6 +69,17 @@ async def kept_calls(state: StateStore) -> set[str]:
         for job in await issued(state)
         if isinstance(job.work, ModelCall) and job.job_id in results
     }
+
+
+async def executor_says(
+    executor: Executor, deliberation_id: str
+) -> tuple[frozenset[tuple[str, str, str]], str]:
+    """Id, phase and outcome of the jobs that it knows of a deliberation; and its runner's name."""
+    jobs = [
+        (job.job_id, job.phase, job.outcome.value if job.outcome is not None else "")
+        for job in await executor.status(deliberation_id)
+    ]
+    return frozenset(jobs), (await executor.stats()).runner
 
 
 async def _all(state: StateStore, prefix: str) -> list[Document]:

@@ -95,6 +95,32 @@ class Commanded:
     environ: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The log and the documents of a fleet."""
+
+    bus: EventBus
+    state: StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What services say of a deliberation.
+
+    Attributes:
+        phase, winner: by the orchestrator; no winner is empty.
+        step: the name of its open step; empty where none is open.
+        jobs: of the executor's jobs, id, phase and outcome (empty before the end).
+        runner: where the executor says that its jobs run.
+    """
+
+    phase: str
+    winner: str
+    step: str
+    jobs: frozenset[tuple[str, str, str]]
+    runner: str
+
+
 class Apart(Protocol):
     """The processes that run a plan, apart from this one."""
 
@@ -137,8 +163,16 @@ class Place(Protocol):
         """Run the plan in processes that can be killed."""
 
     @abstractmethod
-    def state(self, told: Told) -> AbstractAsyncContextManager[StateStore]:
+    def looking(self, told: Told) -> AbstractAsyncContextManager[Kept]:
         """What is kept, whether or not the fleet runs."""
+
+    @abstractmethod
+    async def asked(self, door: Door, deliberation_id: str) -> Asked:
+        """What the fleet's services say of a deliberation, each through its own door."""
+
+    @abstractmethod
+    async def pythons(self, door: Door) -> tuple[str, str]:
+        """The versions that orchestrator and executor say they run on."""
 
     @abstractmethod
     def commanded(self, told: Told) -> Commanded:

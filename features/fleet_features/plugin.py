@@ -17,12 +17,14 @@ from fleet_core.errors import FleetError
 from fleet_features.applicability import TAGS, lacking
 from fleet_features.as_services import Services
 from fleet_features.in_process import InProcess
+from fleet_features.interpreters import described_orchestrator
 from fleet_features.place import Place
 from fleet_features.profiles import ProfileSource
 from fleet_features.world import World
 
 pytest_plugins = (
     "fleet_features.steps.bad_input",
+    "fleet_features.steps.chain",
     "fleet_features.steps.command_line",
     "fleet_features.steps.council",
     "fleet_features.steps.live",
@@ -60,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
     source = ProfileSource(config.getoption("profile"), tuple(config.getoption("profile_sets")))
     try:
         source.plain()
+        if source.services:
+            described_orchestrator()
     except FleetError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_PROFILE] = source
@@ -114,7 +118,8 @@ def refuse_async_steps() -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """The profile, and what it binds."""
     source = config.stash[_PROFILE]
-    return f"profile: {source.described()}"
+    apart = f"\n{described_orchestrator()}" if source.services else ""
+    return f"profile: {source.described()}{apart}"
 
 
 def pytest_terminal_summary(

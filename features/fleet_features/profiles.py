@@ -125,6 +125,12 @@ class ProfileSource:
             field.name: getattr(binding.settings, field.name) for field in fields(binding.settings)
         }
 
+    def adapter(self, port: PortName) -> str:
+        """The name of the adapter behind a port."""
+        binding = self.plain().bindings[port]
+        assert isinstance(binding, Binding)
+        return binding.adapter.name
+
     @property
     def services(self) -> bool:
         """Whether its fleet is services of their own, and not one process."""

@@ -23,7 +23,7 @@ from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.domain.plan_run import PlanRun, TaskRun
 from fleet_core.errors import NotFound
 from fleet_features.observing import calls_by_place, events_of, kept_calls, prompts_of
-from fleet_features.place import Apart, Commanded, Door, Place, Told
+from fleet_features.place import Apart, Asked, Commanded, Door, Kept, Place, Told
 from fleet_features.profiles import ROLES, ProfileSource
 
 T = TypeVar("T")
@@ -120,15 +120,25 @@ class World(Told):
         self._serve()
         return self.place.commanded(self)
 
+    def look(self, act: Callable[[Kept], Awaitable[T]]) -> T:
+        """Look at what is kept, whether or not the fleet runs."""
+        self._serve()
+        opening = self.place.looking(self)
+
+        async def looked() -> T:
+            async with opening as kept:
+                return await act(kept)
+
+        return self.portal.call(looked)
+
     def kept(self) -> set[str]:
-        """Headers of the calls whose answers are kept, whether or not the fleet runs."""
+        """Headers of the calls whose answers are kept."""
+        return self.look(lambda kept: kept_calls(kept.state))
 
-        async def look() -> set[str]:
-            async with opening as state:
-                return await kept_calls(state)
-
-        opening = self.place.state(self)
-        return self.portal.call(look)
+    def asked(self, task_id: str) -> Asked:
+        """What the fleet's services say of a task."""
+        identity = self.task(task_id).deliberation_id
+        return self.call(self.place.asked, self.fleet, identity)
 
     def calls_if_seen(self) -> Counter[str]:
         """`calls`, where the fleet that made them runs elsewhere."""

@@ -8,7 +8,6 @@ that a job has another id in each of them and means nothing to an executor that 
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,19 +22,14 @@ from fleet_features.deploying.emptying import emptied
 from fleet_features.deploying.model_server import ModelServer, model_server
 from fleet_features.deploying.process import ServiceProcess, served
 from fleet_features.deploying.servers import Servers, running_servers
+from fleet_features.interpreters import orchestrator_python
 from fleet_features.profile_file import environ_without_settings, write_profile
 from fleet_features.profiles import ROLES, ProfileSource
 from fleet_plugins.api import FactoryContext, PortName
 
-ORCHESTRATOR_PYTHON = "FLEET_ORCHESTRATOR_PYTHON"
 _CLAIM_TTL_MS = 600  # a killed executor's jobs are taken over soon
 _IDLE_S, _LOOK_S = 20.0, 0.02
 _FREE = "127.0.0.1:0"
-
-
-def orchestrator_python() -> str:
-    """The interpreter of orchestrators; the variable names one of another environment."""
-    return os.environ.get(ORCHESTRATOR_PYTHON) or sys.executable
 
 
 class Deployment:

@@ -33,6 +33,14 @@ def run_command_again(world: World) -> None:
     run_command(world)
 
 
+@when("the command submits the plan")
+def submit(world: World) -> None:
+    """`fleet submit PLAN`, for whoever consumes it."""
+    process = _start(world, "submit")
+    said, complained = process.communicate(timeout=_END_S)
+    _note(world, process.returncode, said, complained)
+
+
 @when("the command is interrupted as 1 call is left in flight")
 def interrupt(world: World) -> None:
     """Ctrl-C, once all but the slow one have been answered; only jobs of its own break off."""
@@ -120,21 +128,13 @@ class _Ending:
             self._process.wait(_END_S)
 
 
-def _start(world: World) -> subprocess.Popen[str]:
+def _start(world: World, command: str = "run") -> subprocess.Popen[str]:
     plan = world.folder / "plan.yaml"
     plan.write_text(world.plan_text, encoding="utf-8")
     given = world.commanded()
+    called = [sys.executable, "-c", RUN, command, str(plan), "--profile", str(given.profile)]
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            RUN,
-            "run",
-            str(plan),
-            "--profile",
-            str(given.profile),
-            *given.options,
-        ],
+        [*called, *given.options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
