@@ -79,9 +79,15 @@ def _table(head: str, settings: type, summary: str = "") -> Iterator[str]:
 
 
 def _meanings(settings: type) -> dict[str, str]:
-    """The `Attributes` of a docstring; names that share a line share its meaning."""
-    text = inspect.getdoc(settings) or ""
-    _, _, attributes = text.partition("Attributes:\n")
+    """The `Attributes` of docstrings, of what it inherits too; names of one line share a meaning."""
+    out: dict[str, str] = {}
+    for kind in reversed(settings.__mro__):
+        _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+        out |= _meant(attributes)
+    return out
+
+
+def _meant(attributes: str) -> dict[str, str]:
     out: dict[str, str] = {}
     for entry in re.split(r"\n(?=    \S)", attributes):
         names, colon, meaning = " ".join(entry.split()).partition(": ")

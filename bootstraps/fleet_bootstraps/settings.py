@@ -156,7 +156,8 @@ class ServiceSettings:
         insecure: serve beyond loopback without TLS or without a token.
         drain_ms: RPCs under way have so long to end once the service stops.
         max_message_bytes: of one request or answer.
-        metrics: `host:port` of its Prometheus metrics; empty for none.
+        metrics: `host:port` of its Prometheus metrics and its health pages; empty for none. Beyond
+            loopback it needs TLS and a token, which are those of the RPCs.
         max_jobs: of an executor: accepted and not yet done, at most; 0 for any number.
         claim_ttl_ms: of an executor: its jobs can be taken over so long after it died.
     """

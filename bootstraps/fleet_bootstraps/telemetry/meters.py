@@ -26,11 +26,12 @@ class Meters:
         executes: whether jobs are run in this process: then there are metrics of them.
         deliberates: whether deliberations are driven in it.
 
-    `when_scraped` names the metrics that are asked for only then.
+    `when_scraped` names the metrics that are asked for only then, `labels` the labels of each.
     """
 
     def __init__(self, service: str, *, executes: bool, deliberates: bool) -> None:
         self.registry = CollectorRegistry()
+        self.labels: dict[str, tuple[str, ...]] = {}
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         about = {
@@ -122,7 +123,7 @@ class Meters:
             "fleet_tokens", "Tokens that model calls used, of failed ones too.", "binding", "kind"
         )
         self.cost = self._counter(
-            "fleet_cost_usd", "What they cost by the profile's prices.", "binding"
+            "fleet_cost_usd", "What model calls cost by the profile's prices.", "binding"
         )
         self.journal_hits = self._counter(
             "fleet_journal_hits", "Jobs that were found in the journal, and not run again."
@@ -130,11 +131,15 @@ class Meters:
         self.slots = self._asked_for(
             "fleet_runner_slots", "Jobs the runner can run at once; asked when scraped."
         )
-        self.running = self._asked_for("fleet_runner_running", "Jobs it runs; asked when scraped.")
+        self.running = self._asked_for(
+            "fleet_runner_running", "Jobs the runner runs; asked when scraped."
+        )
         self.waiting = self._asked_for(
             "fleet_runner_waiting", "Jobs that wait for a slot; asked when scraped."
         )
-        self.nodes = self._asked_for("fleet_runner_nodes", "Its machines; asked when scraped.")
+        self.nodes = self._asked_for(
+            "fleet_runner_nodes", "The runner's machines; asked when scraped."
+        )
 
     def _deliberations(self) -> None:
         self.asked = self._histogram(
@@ -165,14 +170,16 @@ class Meters:
         )
         self.dead = self._gauge(
             "fleet_dead_letters",
-            "Dead letters of the whole fleet that the bus kept since this process reads them.",
+            "Dead letters of the whole fleet, counted in the log from the oldest kept one on.",
             "durable",
         )
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        self.labels[name] = labels
         return Counter(name, about, labels, registry=self.registry)
 
     def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        self.labels[name] = labels
         return Gauge(name, about, labels, registry=self.registry)
 
     def _asked_for(self, name: str, about: str) -> Gauge:
@@ -185,4 +192,5 @@ class Meters:
     def _histogram(
         self, name: str, about: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
+        self.labels[name] = labels
         return Histogram(name, about, labels, buckets=buckets, registry=self.registry)
