@@ -7,6 +7,7 @@ PROFILE ?= embedded
 BENCH ?= overhead
 SEEDS ?= 200
 SEED ?=
+POINTS ?= 10
 ARGS ?=
 
 export VENV PYTHON
@@ -61,6 +62,9 @@ protos: setup ## generate the code of the protos anew
 
 sim: setup ## the fleet in simulation: make sim SEEDS=200; replay one: make sim SEED=17
 	$(bin)/python -m fleet_features.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+kill: setup ## SIGKILL each part of a fleet at random points of a run: make kill POINTS=10
+	$(bin)/python -m fleet_features.kill --points $(POINTS) $(ARGS)
 
 lock: setup ## resolve requirements.lock anew
 	$(bin)/python .ci/lock.py write

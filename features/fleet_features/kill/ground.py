@@ -1,0 +1,123 @@
+"""Servers and services for a session of kills."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fleet_adapters.scripted.answering import HashedAnswers
+from fleet_adapters.scripted.server import ScriptedServer, serve
+from fleet_bootstraps.fleet import opened_ports, system_clock
+from fleet_bootstraps.profile import Profile
+from fleet_bootstraps.secrets import secrets_from
+from fleet_bootstraps.stack.ports import HOST
+from fleet_core.usecases.stores import Stores
+from fleet_features.bench.servers import free_address
+from fleet_features.deploying.process import ServiceProcess, served
+from fleet_features.interpreters import orchestrator_python
+from fleet_features.kill.parts import Head, Nats, Part, Service, Valkey, Worker
+from fleet_features.kill.work import TERMS
+from fleet_features.profile_file import environ_without_settings, write_profile
+from fleet_features.profiles import ProfileSource
+from fleet_plugins.api import FactoryContext, PortName
+
+PARTS = ("orchestrator", "executor", "worker", "head", "nats", "valkey")
+OF_RAY = ("worker", "head")
+_TOKEN = "FLEET_KILL_RAY_TOKEN"
+_DELAY_MS = 100
+_CLAIM_TTL_MS = 1_000
+_RETRIES = 1_000  # a job is given up after so many lost workers; we kill more than its default
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A fleet that serves.
+
+    Attributes:
+        server: the model, in this process.
+        stores: bus, state and blobs, as this process sees them.
+        parts: what can be killed, by name.
+    """
+
+    server: ScriptedServer
+    stores: Stores
+    parts: Mapping[str, Part]
+
+
+@asynccontextmanager
+async def ground(folder: Path, runner: str) -> AsyncIterator[Ground]:
+    """The profile `fleet` on servers of its own, until the context is left.
+
+    Args:
+        folder: for whatever is kept and logged.
+        runner: `ray`, or `local`: then the executor calls the model itself.
+    """
+    async with AsyncExitStack() as held:
+        server = await held.enter_async_context(serve(HashedAnswers(_DELAY_MS), keep_seen=False))
+        nats, valkey = Nats(folder), Valkey(folder)
+        token = secrets.token_hex(32)
+        head = Head(folder, token) if runner == "ray" else None
+        for part in (nats, valkey, head):
+            if part is not None:
+                held.push_async_callback(part.buried)
+                await part.start()
+        environ = environ_without_settings() | {_TOKEN: token}
+        profile = _profile(runner, server, nats, valkey, head)
+        file = write_profile(profile, folder / "profile.toml")
+
+        async def service(name: str, python: str) -> ServiceProcess:
+            return await served(
+                name,
+                file,
+                python=python,
+                home=folder / f"{name}-home",
+                environ=environ,
+                log=folder / f"{name}.log",
+            )
+
+        executor = Service("executor", lambda: service("executor", sys.executable), head)
+        orchestrator = Service(
+            "orchestrator", lambda: service("orchestrator", orchestrator_python()), head
+        )
+        for one in (executor, orchestrator):
+            held.push_async_callback(one.stop)
+            await one.start()
+        context = FactoryContext(system_clock, secrets_from(environ), folder, process="kill")
+        only = (PortName.BUS, PortName.STATE, PortName.BLOBS)
+        ports = await held.enter_async_context(opened_ports(profile, context, only=only))
+        bus, state, blobs = (ports[port] for port in only)
+        stores = Stores(bus, state, blobs, system_clock)
+        parts: list[Part] = [orchestrator, executor, nats, valkey]
+        if head is not None:
+            parts += [Worker(head), head]
+        yield Ground(server, stores, {part.name: part for part in parts})
+
+
+def _profile(
+    runner: str, server: ScriptedServer, nats: Nats, valkey: Valkey, head: Head | None
+) -> Profile:
+    address = free_address()
+    terms: dict[str, Any] = {
+        **TERMS,
+        "bus.servers": [nats.url],
+        "tokens.servers": [nats.url],
+        "state.url": valkey.url,
+        "blobs.url": valkey.url,
+        "executor.address": [address],
+        "services.executor.listen": address,
+        "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
+        "services.orchestrator.listen": f"{HOST}:0",
+    }
+    if head is not None:
+        terms |= {
+            "runner.address": head.serving.address,
+            "runner.token": _TOKEN,
+            "runner.retries": _RETRIES,
+        }
+    source = ProfileSource("fleet", (f"runner.use={runner}",))
+    return source.with_terms(terms, base_url=server.base_url)

@@ -1,0 +1,212 @@
+"""The parts of a fleet that are killed, each started again on the same folder and port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from fleet_adapters.ray.sessions import session_of
+from fleet_bootstraps.stack.nats import running_nats
+from fleet_bootstraps.stack.ray import RayHead, ray_head
+from fleet_bootstraps.stack.valkey import valkey_server
+from fleet_features.deploying.process import ServiceProcess
+
+_GONE_S, _LOOK_S = 60.0, 0.01
+_WORKER = "ray::Worker"
+
+
+class Part(Protocol):
+    """Something that can be killed.
+
+    Attributes:
+        name: as it is asked for.
+        calls: whether model calls end with it.
+        keeps_journal: whether nobody can look at the journal once it is killed.
+    """
+
+    name: str
+    calls: bool = False
+    keeps_journal: bool = False
+
+    def strike(self, draw: Random) -> int:
+        """SIGKILL, at once; the process id."""
+        ...
+
+    async def buried(self) -> None:
+        """Return once the process, and whatever ends with it, is gone."""
+
+    async def start(self) -> None:
+        """Start it again; returns once it serves."""
+
+
+class Nats(Part):
+    """The bus."""
+
+    name = "nats"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held = AsyncExitStack()
+        self._port = self._pid = 0
+        self.url = ""
+
+    async def start(self) -> None:
+        """See Part."""
+        server = await self._held.enter_async_context(
+            running_nats(self._folder / self.name, port=self._port)
+        )
+        self.url, self._port, self._pid = server.url, server.port, server.pid
+
+    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+        """See Part."""
+        return _kill(self._pid)
+
+    async def buried(self) -> None:
+        """See Part."""
+        await self._held.aclose()
+
+
+class Valkey(Part):
+    """State, journal and blobs."""
+
+    name = "valkey"
+    keeps_journal = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / self.name
+        self._held = AsyncExitStack()
+        self.url = ""
+
+    async def start(self) -> None:
+        """See Part."""
+        port = int(self.url.rpartition(":")[2].partition("/")[0]) if self.url else 0
+        self.url = await self._held.enter_async_context(valkey_server(self._folder, port=port))
+
+    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+        """See Part."""
+        return _kill(int((self._folder / "valkey.pid").read_text()))
+
+    async def buried(self) -> None:
+        """See Part."""
+        await self._held.aclose()
+
+
+class Head(Part):
+    """The Ray head: its GCS is killed, then what is left of it ended, for it keeps nothing."""
+
+    name = "head"
+    calls = True
+
+    def __init__(self, folder: Path, token: str) -> None:
+        self._folder = folder
+        self._token = token
+        self._held = AsyncExitStack()
+        self._serving: RayHead | None = None
+
+    @property
+    def serving(self) -> RayHead:
+        """The one that was started last."""
+        assert self._serving is not None, "no head was started"
+        return self._serving
+
+    def workers(self) -> list[int]:
+        """Process ids of the actors that can be given jobs."""
+        if self._serving is None:
+            return []
+        return sorted(pid for pid, said in session_of(self._serving.pid) if _WORKER in said)
+
+    async def start(self) -> None:
+        """See Part."""
+        port = int(self._serving.address.rpartition(":")[2]) if self._serving is not None else 0
+        self._serving = await self._held.enter_async_context(
+            ray_head(self._folder / self.name, self._token, port=port)
+        )
+
+    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+        """See Part."""
+        return _kill(self.serving.gcs_pid)
+
+    async def buried(self) -> None:
+        """See Part."""
+        await self._held.aclose()
+
+
+class Worker(Part):
+    """One of the Ray actors; nobody starts it again but the executor's own driver."""
+
+    name = "worker"
+    calls = True
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._killed = self._were = 0
+
+    async def start(self) -> None:
+        """Wait for the process of another one."""
+        await _until(lambda: len(self._head.workers()) >= self._were)
+
+    def strike(self, draw: Random) -> int:
+        """See Part."""
+        there = self._head.workers()
+        self._were, self._killed = len(there), _kill(draw.choice(there))
+        return self._killed
+
+    async def buried(self) -> None:
+        """See Part."""
+        await _until(lambda: self._killed not in self._head.workers())
+
+
+class Service(Part):
+    """The orchestrator or the executor; an executor's workers end with it."""
+
+    def __init__(
+        self, name: str, start: Callable[[], Awaitable[ServiceProcess]], head: Head | None
+    ) -> None:
+        self.name = name
+        self.calls = name == "executor"
+        self._start = start
+        self._head = head
+        self._workers: list[int] = []
+        self.process: ServiceProcess | None = None
+
+    async def start(self) -> None:
+        """See Part."""
+        self.process = await self._start()
+
+    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+        """See Part."""
+        assert self.process is not None
+        if self.calls and self._head is not None:
+            self._workers = self._head.workers()
+        return _kill(self.process.process.pid)
+
+    async def buried(self) -> None:
+        """See Part."""
+        assert self.process is not None
+        await self.process.process.wait()
+        head = self._head
+        if self.calls and head is not None:
+            await _until(lambda: not {*self._workers} & {*head.workers()})
+
+    async def stop(self) -> None:
+        """In order; AssertionError where it does not end, or not with 0."""
+        if self.process is not None and self.process.runs:
+            await self.process.stop()
+
+
+def _kill(pid: int) -> int:
+    assert pid > 1, "there is no such process"
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+async def _until(gone: Callable[[], bool]) -> None:
+    async with asyncio.timeout(_GONE_S):
+        while not gone():  # noqa: ASYNC110 -- other processes' ends
+            await asyncio.sleep(_LOOK_S)
