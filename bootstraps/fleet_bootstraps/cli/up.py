@@ -16,7 +16,7 @@ import typer
 from fleet_bootstraps.cli.outcome import Exit, say
 from fleet_bootstraps.cli.session import Session
 from fleet_bootstraps.stack.health import watch
-from fleet_bootstraps.stack.overview import Overview, overview
+from fleet_bootstraps.stack.overview import ENDED, Overview, overview
 from fleet_bootstraps.stack.ports import parsed
 from fleet_bootstraps.stack.up import Asked, Ended, Stack, running_stack
 from fleet_plugins.api import PortName
@@ -60,10 +60,12 @@ async def _run(opened: Session, asked: Asked, shown: Overview, *, as_json: bool)
             try:
                 await stack.until_one_ends()
             except Ended as ended:
-                shown.state(ended.part.name, "ended")
+                shown.state(ended.part.name, ENDED)
                 for line in ended.last_lines:
                     shown.say(f"{ended.part.name}: {line}")
                 raise
+            finally:
+                shown.ending()
 
 
 def _told(opened: Session, asked: Asked, stack: Stack) -> dict[str, Any]:

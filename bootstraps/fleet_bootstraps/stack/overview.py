@@ -17,7 +17,8 @@ from fleet_bootstraps.report.text import one_line
 from fleet_bootstraps.stack.health import READY
 from fleet_bootstraps.stack.parts import Part
 
-_STYLES = {READY: "green", "starting": "yellow", "ended": "red"}
+ENDED = "ended"
+_STYLES = {READY: "green", ENDED: "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,14 @@ class Overview:
     def state(self, name: str, state: str) -> None:
         """A part's state is this now."""
         self._put(replace(self.rows[name], state=state))
+
+    def ending(self) -> None:
+        """All of it is being ended."""
+        for row in list(self.rows.values()):
+            if row.state != ENDED:
+                self.rows[row.name] = replace(row, state="ending")
+        if not self._quiet:
+            self.say("ending all of it")
 
     def note(self, lines: Sequence[str]) -> None:
         """What to do next."""
@@ -97,6 +106,12 @@ class LiveOverview(Overview):
                 yield
             finally:
                 self._live = None
+
+    def ending(self) -> None:
+        """Every part of the table says so."""
+        super().ending()
+        self.notes = ()
+        self._draw()
 
     def note(self, lines: Sequence[str]) -> None:
         """What to do next, below the table."""

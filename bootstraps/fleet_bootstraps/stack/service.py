@@ -46,22 +46,10 @@ async def served(
         Unavailable: it ended before it served, or does not serve in time.
     """
     log = _fresh_log(folder, name)
+    command = [sys.executable, "-P", "-c", _PROGRAM, "-v", "serve", name, "--json"]
     with log.open("wb") as writing:
         process = await asyncio.create_subprocess_exec(
-            *tied(
-                [
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _PROGRAM,
-                    "serve",
-                    name,
-                    "--json",
-                    "--log",
-                    "text",
-                    *options,
-                ]
-            ),
+            *tied([*command, "--log", "text", *options]),  # a person reads it
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=writing,

@@ -31,24 +31,25 @@ def test_the_embedded_profile_needs_an_orchestrator_and_no_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "server"),
+    ("settings", "server"),
     [
-        ("bus.servers=nats://127.0.0.1:4222", "nats"),
+        ("state.url=valkey://127.0.0.1:6379/0 blobs.url=valkey://127.0.0.1:6379/0", "valkey"),
+        ("bus.servers=nats://127.0.0.1:4222 tokens.servers=nats://127.0.0.1:4222", "nats"),
         ("runner.address=127.0.0.1:6380", "ray"),
         ("model.base_url=http://127.0.0.1:8000/v1", "model"),
     ],
 )
-def test_what_somebody_names_is_not_started(setting: str, server: str) -> None:
-    needs = needs_of(profile("fleet", setting))
+def test_what_somebody_names_is_not_started(settings: str, server: str) -> None:
+    needs = needs_of(profile("fleet", *settings.split()))
     assert server not in needs.servers
-    assert needs.named[server] == setting.partition("=")[0]
+    assert needs.named[server] in settings
 
 
 def test_an_address_in_the_environment_or_in_a_file_counts(tmp_path: Path) -> None:
     assert "model" not in needs_of(profile("fleet", FLEET_MODEL__BASE_URL="http://m/v1")).servers
     file = tmp_path / "own.toml"
-    file.write_text('extends = "fleet"\n[bus]\nservers = ["nats://10.0.0.1:4222"]\n')
-    assert "nats" not in needs_of(profile(str(file))).servers
+    file.write_text('extends = "fleet"\n[runner]\naddress = "10.0.0.1:6380"\n')
+    assert "ray" not in needs_of(profile(str(file))).servers
 
 
 def test_a_store_that_nobody_named_gets_a_server_beside_one_that_is_named() -> None:
