@@ -79,7 +79,7 @@ def _table(head: str, settings: type, summary: str = "") -> Iterator[str]:
 
 
 def _meanings(settings: type) -> dict[str, str]:
-    """The `Attributes` of docstrings, of what it inherits too; names of one line share a meaning."""
+    """The `Attributes` of docstrings, inherited ones too; names of one line share a meaning."""
     out: dict[str, str] = {}
     for kind in reversed(settings.__mro__):
         _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")

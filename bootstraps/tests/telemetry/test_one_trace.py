@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind
 from fleet_bootstraps.telemetry.masks import Masks
 from fleet_bootstraps.telemetry.otel import OtelRecorder
 from fleet_bootstraps.telemetry.watching import Watching
-from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED
+from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, Event
 
 pytestmark = [pytest.mark.anyio, pytest.mark.connected]
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -56,15 +56,20 @@ def service(span: ReadableSpan) -> object:
     return span.resource.attributes["service.name"]
 
 
-async def test_one_task_is_one_tree(
-    services: Callable[..., AbstractAsyncContextManager[Any]],
-) -> None:
+@asynccontextmanager
+async def traced(
+    services: Callable[..., AbstractAsyncContextManager[Any]], **sets: str
+) -> AsyncIterator[tuple[Any, list[Event], InMemorySpanExporter]]:
+    """What one task left, once all of it has ended."""
     exporter = InMemorySpanExporter()
     recorders = [
         OtelRecorder(name, "0", exporter, {}, Masks()) for name in ("executor", "orchestrator")
     ]
     async with services(
-        executor=Watching(traced=True), orchestrator=Watching(traced=True), recorders=recorders
+        executor=Watching(traced=True),
+        orchestrator=Watching(traced=True),
+        recorders=recorders,
+        **sets,
     ) as running:
         events = await running.decided(PARENT)
         async with asyncio.timeout(10):  # until the last of it is settled
@@ -72,10 +77,36 @@ async def test_one_task_is_one_tree(
                 recorders, exporter
             ):
                 await asyncio.sleep(0.02)
-        calls = {asked.traceparent for asked in running.model.seen}
     for recorder in recorders:
         recorder.close()
+    yield running, events, exporter
 
+
+async def test_a_task_of_many_steps_is_one_tree_too(
+    services: Callable[..., AbstractAsyncContextManager[Any]],
+) -> None:
+    sets = {"deliberation.protocol": "peer-review"}
+    async with traced(services, **sets) as (running, _, exporter):
+        calls = [asked.traceparent for asked in running.model.seen]
+    tree = Tree(list(exporter.get_finished_spans()))
+    for span in tree.spans.values():
+        tree.above(span)
+    steps = {span.name.partition(" ")[2] for span in tree.spans.values() if span.name[:4] == "job "}
+    assert steps == {"propose", "critique", "revise", "judge"}
+    models = tree.named("model default")
+    assert sorted(calls) == sorted(f"00-{TRACE_ID}-{span_id(span)}-01" for span in models)
+    # Each step comes from a result of the step before.
+    critique = tree.above(tree.named("job critique")[0])
+    assert critique[2:5] == ["consume agent.results", "publish agent.results", "job propose"]
+    revise = tree.above(tree.named("job revise")[0])
+    assert revise[2:5] == ["consume agent.results", "publish agent.results", "job critique"]
+
+
+async def test_one_task_is_one_tree(
+    services: Callable[..., AbstractAsyncContextManager[Any]],
+) -> None:
+    async with traced(services) as (running, events, exporter):
+        calls = {asked.traceparent for asked in running.model.seen}
     tree = Tree(list(exporter.get_finished_spans()))
     assert {f"{span.context.trace_id:032x}" for span in tree.spans.values() if span.context} == {
         TRACE_ID
