@@ -1,9 +1,11 @@
 """What the executor service adds to bare Ray actors that make the same HTTP calls.
 
-Ours: steps of four jobs go over gRPC to an executor of the profile `fleet`, which claims them, runs
-them in Ray workers, journals each result on Valkey and publishes it on NATS, where it is counted.
-In turn with the floor (`executor_floor`): calls by bare actors, nothing claimed, kept or told. As
-many calls are in flight in both.
+Steps of four jobs go over gRPC to an executor, which claims them, runs them in Ray workers,
+journals and publishes each result; results are counted on NATS. Twice: an executor whose stores are
+in memory, which like the floor keeps nothing, shows what gRPC, Execute and the Ray runner cost; the
+service of the profile `fleet` shows what it costs on top to keep claims, jobs and journal on Valkey
+and results on JetStream. In turn with the floor (`executor_floor`): calls by bare actors. As many
+are in flight everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,14 @@ from fleet_core.domain.lease import Slice
 from fleet_core.domain.model_call import Message, ModelRequest, Sampling, Speaker, estimate_prompt
 from fleet_core.ports.executor import Executor
 from fleet_features.bench.figures import Figure, report
-from fleet_features.bench.servers import Servers, free_address, real_servers, served, settings
+from fleet_features.bench.servers import (
+    Servers,
+    free_address,
+    real_servers,
+    running,
+    served,
+    settings,
+)
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.registry import Registry
 
@@ -51,22 +60,33 @@ def run(rounds: int) -> int:
 async def _run(rounds: int) -> int:
     bare: list[float] = []
     ours: list[float] = []
+    kept: list[float] = []
     with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
         async with AsyncExitStack() as stack:
             servers = await real_servers(stack, Path(name))
             floor = await stack.enter_async_context(_floor(servers, Path(name)))
-            fleet = await stack.enter_async_context(_ours(servers, Path(name)))
-            await fleet.rate(_AT_ONCE * 2)
+            light = await stack.enter_async_context(_ours(servers, Path(name), keeps=False))
+            fleet = await stack.enter_async_context(_ours(servers, Path(name), keeps=True))
+            for one in (light, fleet):
+                await one.rate(_AT_ONCE * 4)
             for _ in range(rounds):
                 bare.append(await floor.rate())
-                ours.append(await fleet.rate(_COUNT))
-    ratios = tuple(o / b for o, b in zip(ours, bare, strict=True))
+                ours.append(await light.rate(_COUNT))
+                kept.append(await fleet.rate(_COUNT))
     figures = [
-        Figure("jobs, 32 in flight", ratios, "ratio", "higher", 0.6),
+        Figure(
+            "jobs through gRPC and Ray, 32 in flight", _over(ours, bare), "ratio", "higher", 0.6
+        ),
+        Figure("the same, claimed, journaled, published", _over(kept, bare), "ratio", "higher"),
         Figure("bare actors", tuple(bare), "1/s", "higher"),
-        Figure("through gRPC and the executor", tuple(ours), "1/s", "higher"),
+        Figure("through gRPC and Ray", tuple(ours), "1/s", "higher"),
+        Figure("claimed, journaled, published", tuple(kept), "1/s", "higher"),
     ]
     return report("executor", rounds, figures)
+
+
+def _over(ours: Sequence[float], bare: Sequence[float]) -> tuple[float, ...]:
+    return tuple(o / b for o, b in zip(ours, bare, strict=True))
 
 
 class _Floor:
@@ -144,7 +164,7 @@ class _Ours:
 
 
 @asynccontextmanager
-async def _ours(servers: Servers, folder: Path) -> AsyncIterator[_Ours]:
+async def _ours(servers: Servers, folder: Path, *, keeps: bool) -> AsyncIterator[_Ours]:
     address = free_address()
     sets = [f"{key}={value}" for key, value in settings(servers).items()]
     sets.append(f'executor.address=["{address}"]')
@@ -152,7 +172,7 @@ async def _ours(servers: Servers, folder: Path) -> AsyncIterator[_Ours]:
     context = FactoryContext(system_clock, secrets_from(os.environ), folder / "home")
     client = await nats.connect(servers.nats)
     only = (PortName.EXECUTOR, PortName.BLOBS)
-    with served("executor", servers, folder, {"services.executor.listen": address}):
+    with _service(servers, folder, address, keeps=keeps):
         async with opened_ports(profile, context, only=only) as ports:
             ours = _Ours(ports[PortName.EXECUTOR])
 
@@ -163,6 +183,19 @@ async def _ours(servers: Servers, folder: Path) -> AsyncIterator[_Ours]:
             await client.subscribe("agent.results.>", cb=result)
             yield ours
     await client.close()
+
+
+def _service(
+    servers: Servers, folder: Path, address: str, *, keeps: bool
+) -> AbstractContextManager[None]:
+    more = {"runner.cpus": "0"}  # the workers of both lie side by side, and one is idle
+    if keeps:
+        return served("executor", servers, folder, {**more, "services.executor.listen": address})
+    command = [sys.executable, "-m", "fleet_features.bench.executor_service"]
+    command += ["--home", str(folder / "home"), "--listen", address, "--nats", servers.nats]
+    for key, value in (settings(servers) | more).items():
+        command += ["--set", f"{key}={value}"]
+    return running(command, folder / "light.log")
 
 
 def _jobs(deliberation_id: str) -> Sequence[AgentJob]:
