@@ -1,8 +1,12 @@
-"""The executor as a service: Execute over the profile's runner, for callers over gRPC."""
+"""The executor as a service: Execute over the profile's runner, for callers over gRPC.
+
+Where the profile's executor is a queue in NATS, jobs are taken from there too.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,13 +15,16 @@ from fleet_adapters.direct.open import open_executor
 from fleet_adapters.direct.plugin import DirectExecutorSettings
 from fleet_adapters.grpc.executor_server import serve_executor
 from fleet_adapters.grpc.serving import Served
+from fleet_adapters.nats.settings import NatsExecutorSettings
 from fleet_bootstraps.fleet import opened_ports
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
 from fleet_bootstraps.services.roles import Role, ports_of, require_shared
 from fleet_bootstraps.telemetry.watching import Watching
+from fleet_core.ports.executor import Executor
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.lifetimes import Observe as ObservePorts
+from fleet_plugins.registry import Binding
 
 
 @asynccontextmanager
@@ -58,6 +65,7 @@ async def executor_service(
                 max_jobs=settings.max_jobs,
                 observe=watched.rpc,
             ) as served,
+            _queue_served(profile, execute, given),
             asyncio.TaskGroup() as tasks,
         ):
             asked = readiness.probes(ports[PortName.BUS], ports[PortName.STATE])
@@ -68,3 +76,22 @@ async def executor_service(
                     yield served
             finally:
                 asking.cancel()
+
+
+@asynccontextmanager
+async def _queue_served(
+    profile: Profile, execute: Executor, context: FactoryContext
+) -> AsyncIterator[None]:
+    """Take jobs from the queue, where the profile has one."""
+    bound = profile.bindings[PortName.EXECUTOR]
+    if not isinstance(bound, Binding) or not isinstance(bound.settings, NatsExecutorSettings):
+        yield
+        return
+    from fleet_adapters.nats import executor_server  # noqa: PLC0415 -- its driver is an extra
+
+    log = logging.getLogger("fleet.executor.nats")
+    blobs = context.ports[PortName.BLOBS]
+    async with executor_server.serve_executor(
+        execute, blobs, bound.settings, replace(context, log=log)
+    ):
+        yield
