@@ -19,6 +19,7 @@ from fleet_core.errors import DecodeError
 from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.executor import ClusterStats, JobStatus
 from fleet_core.usecases.payload import closed, opened
+from fleet_plugins.kit import trace
 
 QUEUE, DURABLE = "AGENT_JOBS", "executors"
 JOBS = "agent.jobs"
@@ -119,14 +120,14 @@ def queued(subject: str) -> Queued | None:
 
 
 async def job_event(job: AgentJob, blobs: BlobStore, now_ms: int) -> Event:
-    """A job as it is queued: whole, or by reference where it is large."""
+    """A job as it is queued: whole, or by reference where it is large; in the current trace."""
     if isinstance(job.work, CheckRequest):
         characters = len(job.work.proposal) + len(str(job.work.spec))
     else:
         characters = sum(len(message.text) for message in job.work.request.messages)
         characters += len(str(job.work.request.schema or ""))
     data = await closed(to_data(job), characters, blobs)
-    return Event(f"job:{job.job_id}", job_subject(job), data, now_ms)
+    return Event(f"job:{job.job_id}", job_subject(job), data, now_ms, traceparent=trace.current())
 
 
 async def job_of(event: Event, blobs: BlobStore) -> AgentJob:

@@ -97,7 +97,7 @@ def streams_of(subjects: Sequence[str]) -> dict[Stream, tuple[str, ...]]:
             if _meant(stream, subject) and (pattern := common(subject, stream.subjects))
         }
         if shared:
-            out[stream] = _disjoint(shared, stream)
+            out[stream] = _uncovered(shared)
     return out
 
 
@@ -106,11 +106,9 @@ def _meant(stream: Stream, subject: str) -> bool:
     return not aside or subject.startswith(stream.subjects.removesuffix(">"))
 
 
-def _disjoint(patterns: set[str], stream: Stream) -> tuple[str, ...]:
-    """Patterns that select the same, or more: the server refuses ones that overlap."""
-    kept = [p for p in patterns if not any(q != p and _covers(q, p) for q in patterns)]
-    if any(common(p, q) for i, p in enumerate(kept) for q in kept[i + 1 :]):
-        return (stream.subjects,)
+def _uncovered(patterns: set[str]) -> tuple[str, ...]:
+    """The same, without patterns that others cover: the server refuses those."""
+    kept = {p for p in patterns if not any(q != p and _covers(q, p) for q in patterns)}
     return tuple(sorted(kept))
 
 

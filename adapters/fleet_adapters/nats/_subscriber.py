@@ -19,7 +19,7 @@ from fleet_adapters.nats._link import Link
 from fleet_adapters.nats._positions import position
 from fleet_adapters.nats._pull import Pull, Received
 from fleet_adapters.nats._reading import read
-from fleet_core.domain.events import Event, matches
+from fleet_core.domain.events import Event
 from fleet_core.errors import DecodeError, FleetError
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.event_bus import Delivery, Subscription
@@ -113,7 +113,6 @@ class Subscriber(AsyncIterator[Delivery]):
         self._buffer: deque[_Ahead] = deque()
         self._held: dict[Place, Handed] = {}
         self._dead: dict[Place, tuple[str, Event]] = {}  # reply and letter
-        self._unwanted: list[str] = []
         self._failure: BaseException | None = None
         self._more = asyncio.Event()
         self._tending = asyncio.Event()
@@ -222,13 +221,9 @@ class Subscriber(AsyncIterator[Delivery]):
     def _handed(self, ahead: _Ahead) -> Handed | None:
         """The delivery; None where there is nothing to hand out, or no more."""
         got, stream = ahead.got, ahead.pull.stream
-        place, subject = (stream, got.sequence), got.msg.subject
+        place = (stream, got.sequence)
         if place in self._dead:
             self._dead[place] = (got.msg.reply, self._dead[place][1])
-            return None
-        if not any(matches(pattern, subject) for pattern in self._terms.subjects):
-            self._unwanted.append(got.msg.reply)
-            self._tending.set()
             return None
         try:
             event = read(got, self._max_bytes)
@@ -264,9 +259,6 @@ class Subscriber(AsyncIterator[Delivery]):
         self._tending.set()
 
     async def _settle_dead(self) -> None:
-        unwanted, self._unwanted = self._unwanted, []
-        for reply in unwanted:
-            await self._tell(reply, _ACK)
         for place, (_, letter) in list(self._dead.items()):
             self._log.warning("%s %d to the dead letters: %s", *place, letter.data["reason"])
             try:

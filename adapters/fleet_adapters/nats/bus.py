@@ -28,7 +28,7 @@ from fleet_adapters.nats._subjects import (
 from fleet_adapters.nats._subscriber import Subscriber
 from fleet_adapters.nats.settings import NatsSettings
 from fleet_adapters.nats.streams import create_missing, report
-from fleet_core.domain.events import DEAD, Event, Stream, encode, matches, stream_of
+from fleet_core.domain.events import DEAD, Event, Stream, encode, stream_of
 from fleet_core.errors import DecodeError, InputError, StoreError
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.event_bus import EventBus, Stored, Subscription
@@ -128,8 +128,6 @@ class NatsEventBus(EventBus):
             turn = 0
             async for reader, got in merged(readers, follow=follow):
                 passed[reader.stream.name] = got.sequence
-                if not any(matches(pattern, got.msg.subject) for pattern in subjects):
-                    continue
                 try:
                     event = read(got, self._settings.max_event_bytes)
                 except DecodeError as error:

@@ -27,6 +27,7 @@ from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.executor import ClusterStats, Executor, JobStatus
 from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.kit import trace
 
 _SETTLE_S = 0.1  # others may answer so much later, where it is not known who there is
 _ORDER = {"accepted": 0, "running": 1, "done": 2}
@@ -75,9 +76,12 @@ class NatsExecutor(Executor):
         whoever takes it publishes its result again.
         """
         each = {job.job_id: job for job in jobs}
-        questions = [await self._question(job) for job in each.values()]
-        if not questions:
-            return
+        if each:
+            with trace.span(f"publish {wire.JOBS}", trace.Kind.PRODUCER):
+                await self._queue_up(list(each.values()))
+
+    async def _queue_up(self, jobs: Sequence[AgentJob]) -> None:
+        questions = [await self._question(job) for job in jobs]
         for question, answer in zip(questions, await self._link.ask(questions), strict=True):
             error = json.loads(answer.data).get("error")
             if error is not None and error.get("err_code") != WRONG_LAST_SEQUENCE:

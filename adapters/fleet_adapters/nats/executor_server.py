@@ -37,6 +37,7 @@ from fleet_core.ports.executor import Executor, JobStatus
 from fleet_core.usecases.consume import PATIENT, done, give_back
 from fleet_core.usecases.patience import until_available
 from fleet_plugins.api import FactoryContext
+from fleet_plugins.kit import trace
 
 T = TypeVar("T")
 _LOOK_S = 0.2
@@ -195,8 +196,14 @@ class _Serving:
             hand = await self._hand(delivery)
             if hand is not None:
                 taken.append(hand)
-        if not taken:
-            return
+        by_trace: dict[str, list[_Hand]] = {}
+        for hand in taken:
+            by_trace.setdefault(hand.delivery.event.traceparent, []).append(hand)
+        for traceparent, hands in by_trace.items():  # one, where nothing is traced
+            with trace.span(f"consume {wire.JOBS}", trace.Kind.CONSUMER, traceparent):
+                await self._submit_all(hands)
+
+    async def _submit_all(self, taken: Sequence[_Hand]) -> None:
         try:
             await self._executor.submit([hand.job for hand in taken])
         except Exception as error:  # noqa: BLE001 -- whatever it is, the deliveries must be settled

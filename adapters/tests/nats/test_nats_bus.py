@@ -423,7 +423,6 @@ async def test_the_wire_is_cloudevents_with_trace_context(
 async def test_overlapping_patterns_that_nobody_covers_deliver_once(
     bus: EventBus, on: Names
 ) -> None:
-    """The server refuses such filters; here the rest of the stream is passed over."""
     crossing = (f"context.*.{on.token}", f"context.{on.token}.*")
     both, neither = f"context.{on.token}.{on.token}", f"context.{on.token}-x"
     await bus.publish([on.event(1, both), on.event(2, neither), on.event(3, both)])
@@ -445,6 +444,19 @@ async def test_a_link_asks_again_what_a_broken_connection_swallowed(
     await own.start()
     async with asyncio.timeout(_LIMIT_S):
         assert (await asking)["config"]["name"] == "AGENT_RESULTS"
+
+
+async def test_an_error_that_ends_the_connection_ends_nothing_else(opener: Any, on: Names) -> None:
+    bus = await opener.open("bus")
+    client = bus._link.client
+    async with bus.subscribe(on.terms()) as deliveries:
+        client._max_payload = 1 << 30  # so that the server, not the driver, refuses
+        await client.publish(on.subject, b"x" * 2_000_000)
+        async with asyncio.timeout(_LIMIT_S):
+            while not client.stats["reconnects"]:  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+        await bus.publish([on.event(1)])
+        assert numbers(await take(deliveries, 1)) == [1]
 
 
 async def test_opening_without_a_server_says_so(opener: Any, tmp_path: Path) -> None:

@@ -145,12 +145,14 @@ def _last_said(folder: Path) -> str:
 
 
 async def _stop(process: Process) -> None:
+    """End it in order; one that takes too long is killed, which costs nothing it acknowledged."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             process.terminate()
     try:
-        async with asyncio.timeout(_STOP_S):
-            await process.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
