@@ -281,3 +281,37 @@ async def test_the_whole_fleet_decides_with_ray_and_a_real_model(
     running.kill()
     await ended(running)
     await none_left(below)
+
+
+async def test_a_service_that_cannot_work_is_shown_and_so_is_its_recovery(
+    process: Process, home: Path
+) -> None:
+    async with model() as options:
+        running = process("up", *ANYWHERE, *options)
+        lines = _lines(running)
+        nats = int((await anext_with(lines, "nats: ready")).rpartition("process ")[2].rstrip(")\n"))
+        await anext_with(lines, "orchestrator: ready")
+        os.kill(nats, signal.SIGSTOP)
+        try:
+            await anext_with(lines, "orchestrator: not ready: its bus or its state store is away")
+        finally:
+            os.kill(nats, signal.SIGCONT)
+        await anext_with(lines, "orchestrator: ready")
+        running.send_signal(signal.SIGHUP)  # as a terminal that is closed
+        await anext_with(lines, "ending all of it")
+        assert (await ended(running))[0] == 0
+
+
+async def _lines(running: subprocess.Popen[str]) -> AsyncIterator[str]:
+    assert running.stderr is not None
+    while line := await anyio.to_thread.run_sync(running.stderr.readline):
+        yield line
+
+
+async def anext_with(lines: AsyncIterator[str], text: str) -> str:
+    """The next line that holds a text."""
+    with anyio.fail_after(END_S):
+        async for line in lines:
+            if text in line:
+                return line
+    raise AssertionError(f"it never said {text!r}")
