@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet_bootstraps.cli.options import EMBEDDED, AsJson, Home, Profile, Sets, Verbose
+from fleet_bootstraps.cli.options import EMBEDDED, FLEET, AsJson, Home, Profile, Sets, Verbose
 from fleet_bootstraps.cli.outcome import CODES, Exit, command
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ async def run(
 @command
 async def submit(
     plan: PlanArgument,
-    profile: Profile = "fleet",
+    profile: Profile = FLEET,
     sets: Sets = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Deliberate anew what is decided.")
@@ -133,7 +133,7 @@ async def watch(
     plan: Annotated[
         str, typer.Argument(metavar="[PLAN]", help="A plan, or a plan's id: to its end.")
     ] = "",
-    profile: Profile = "fleet",
+    profile: Profile = FLEET,
     sets: Sets = None,
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Everything that is kept, not only what comes.")
@@ -149,7 +149,7 @@ async def watch(
 @app.command(epilog=CODES)
 @command
 async def up(
-    profile: Profile = "fleet",
+    profile: Profile = FLEET,
     sets: Sets = None,
     ports: Annotated[
         list[str] | None,
@@ -178,7 +178,7 @@ async def up(
 @command
 async def serve(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="orchestrator or executor.")],
-    profile: Profile = "fleet",
+    profile: Profile = FLEET,
     sets: Sets = None,
     as_json: AsJson = False,
     log: Annotated[
@@ -455,9 +455,9 @@ async def discard_dead(
 @streams.command("diff")
 @command
 async def diff_streams(
-    profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+    profile: Profile = FLEET, sets: Sets = None, as_json: AsJson = False
 ) -> Exit:
-    """List what differs from the streams as the fleet wants them; changes nothing."""
+    """List what differs from the streams as the fleet wants them: exit code 1 where any does."""
     from fleet_bootstraps.cli.streams import show_differences
 
     return await show_differences(_session(profile, sets), as_json=as_json)
@@ -466,7 +466,7 @@ async def diff_streams(
 @streams.command("apply")
 @command
 async def apply_streams(
-    profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+    profile: Profile = FLEET, sets: Sets = None, as_json: AsJson = False
 ) -> Exit:
     """Create the streams that are missing and change those that differ; lists what was changed."""
     from fleet_bootstraps.cli.streams import apply

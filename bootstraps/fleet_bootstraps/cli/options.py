@@ -26,3 +26,4 @@ Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr; twice: still more.")
 ]
 EMBEDDED = "embedded"
+FLEET = "fleet"

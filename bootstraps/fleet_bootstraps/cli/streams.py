@@ -23,8 +23,9 @@ async def show_differences(opened: Session, *, as_json: bool) -> Exit:
     settings = _settings(opened)
     from fleet_adapters.nats.streams import diff_at  # noqa: PLC0415 -- brings the driver
 
-    _tell(await diff_at(settings, opened.context), as_json=as_json, none="nothing differs")
-    return Exit.DONE
+    found = await diff_at(settings, opened.context)
+    _tell(found, as_json=as_json, none="nothing differs")
+    return Exit.UNDECIDED if found else Exit.DONE
 
 
 async def apply(opened: Session, *, as_json: bool) -> Exit:
