@@ -16,9 +16,10 @@ from time import monotonic
 from fleet_features.kill.ground import OF_RAY, PARTS, Ground, ground
 from fleet_features.kill.run import Run
 from fleet_features.kill.tables import Row, table, told
-from fleet_features.kill.verdict import Left, disturbed, extra, points, undisturbed
+from fleet_features.kill.verdict import Kill, Left, points, undisturbed
 
 SEED = 20261123
+_IN_A_RUN = 2
 
 
 def main() -> int:
@@ -62,7 +63,7 @@ async def _session(folder: Path, runner: str, parts: Sequence[str], number: int,
         _say(line)
     faults += [fault for row in rows for fault in row.faults]
     took = monotonic() - began
-    _say(f"{sum(row.points for row in rows)} kills in {took:.0f} s; seed {seed}")
+    _say(f"{sum(len(row.kills) for row in rows)} kills in {took:.0f} s; seed {seed}")
     _say(json.dumps({"kill": [row.data() for row in rows], "seed": seed, "holds": not faults}))
     return len(faults)
 
@@ -81,18 +82,23 @@ async def _undisturbed(found: Ground) -> tuple[Left, list[str]]:
 
 
 async def _disturbed(found: Ground, name: str, number: int, seed: int, wanted: Left) -> Row:
-    run = Run(found, f"kill-{name}")
-    at = points(seed, name, number)
-    left = await run.disturbed(
-        found.parts[name],
-        at,
-        wanted.whole,
-        lambda kill: _say(told(name, len(run.kills), number, kill, wanted.whole)),
-    )
-    faults = disturbed(left, wanted, run.kills)
-    for fault in faults:
-        _say(f"  FAULT {name}: {fault}")
-    return Row(name, run.kills, left, extra(left, wanted), faults)
+    row = Row(name)
+    for at in points(seed, name, _IN_A_RUN):
+        left = number - len(row.kills)
+        if not left or row.faults or row.runs > 2 * number:
+            break
+        run = Run(found, f"kill-{name}-{row.runs + 1}")
+
+        def tell(kill: Kill, run: Run = run) -> None:
+            which = len(row.kills) + sum(one.pid > 0 for one in run.kills)
+            _say(told(name, which, number, kill, wanted.whole))
+
+        ended = await run.disturbed(found.parts[name], at[:left], wanted.whole, tell)
+        for fault in row.add(run.kills, ended, wanted):
+            _say(f"  FAULT {name}: {fault}")
+    if len(row.kills) < number:
+        row.faults.append(f"{name} was killed {len(row.kills)} times and not {number} times")
+    return row
 
 
 def _say(line: str) -> None:

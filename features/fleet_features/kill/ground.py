@@ -31,7 +31,7 @@ OF_RAY = ("worker", "head")
 _TOKEN = "FLEET_KILL_RAY_TOKEN"
 _DELAY_MS = 100
 _CLAIM_TTL_MS = 1_000
-_RETRIES = 1_000  # a job is given up after so many lost workers; we kill more than its default
+_AGAIN_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,12 @@ def _profile(
         "services.executor.listen": address,
         "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
         "services.orchestrator.listen": f"{HOST}:0",
+        "deliberation.again_ms": _AGAIN_MS,
     }
     if head is not None:
         terms |= {
             "runner.address": head.serving.address,
             "runner.token": _TOKEN,
-            "runner.retries": _RETRIES,
         }
     source = ProfileSource("fleet", (f"runner.use={runner}",))
     return source.with_terms(terms, base_url=server.base_url)

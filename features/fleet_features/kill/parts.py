@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from fleet_adapters.ray.sessions import session_of
+from fleet_adapters.ray.sessions import end_session, session_of
 from fleet_bootstraps.stack.nats import running_nats
 from fleet_bootstraps.stack.ray import RayHead, ray_head
 from fleet_bootstraps.stack.valkey import valkey_server
@@ -34,7 +34,11 @@ class Part(Protocol):
     calls: bool = False
     keeps_journal: bool = False
 
-    def strike(self, draw: Random) -> int:
+    async def aim(self, draw: Random) -> None:
+        """Choose the process, and make ready to kill it without a moment's delay."""
+        ...
+
+    def strike(self) -> int:
         """SIGKILL, at once; the process id."""
         ...
 
@@ -63,7 +67,10 @@ class Nats(Part):
         )
         self.url, self._port, self._pid = server.url, server.port, server.pid
 
-    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+    async def aim(self, draw: Random) -> None:
+        """See Part; there is one."""
+
+    def strike(self) -> int:
         """See Part."""
         return _kill(self._pid)
 
@@ -81,16 +88,21 @@ class Valkey(Part):
     def __init__(self, folder: Path) -> None:
         self._folder = folder / self.name
         self._held = AsyncExitStack()
+        self._pid = 0
         self.url = ""
 
     async def start(self) -> None:
         """See Part."""
         port = int(self.url.rpartition(":")[2].partition("/")[0]) if self.url else 0
         self.url = await self._held.enter_async_context(valkey_server(self._folder, port=port))
+        self._pid = int((self._folder / "valkey.pid").read_text())
 
-    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+    async def aim(self, draw: Random) -> None:
+        """See Part; there is one."""
+
+    def strike(self) -> int:
         """See Part."""
-        return _kill(int((self._folder / "valkey.pid").read_text()))
+        return _kill(self._pid)
 
     async def buried(self) -> None:
         """See Part."""
@@ -98,7 +110,7 @@ class Valkey(Part):
 
 
 class Head(Part):
-    """The Ray head: its GCS is killed, then what is left of it ended, for it keeps nothing."""
+    """The Ray head: its GCS is killed, and at once all that belongs to it, as with its host."""
 
     name = "head"
     calls = True
@@ -128,9 +140,14 @@ class Head(Part):
             ray_head(self._folder / self.name, self._token, port=port)
         )
 
-    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+    async def aim(self, draw: Random) -> None:
+        """See Part; there is one."""
+
+    def strike(self) -> int:
         """See Part."""
-        return _kill(self.serving.gcs_pid)
+        _kill(self.serving.gcs_pid)
+        end_session(self.serving.pid)
+        return self.serving.gcs_pid
 
     async def buried(self) -> None:
         """See Part."""
@@ -138,28 +155,30 @@ class Head(Part):
 
 
 class Worker(Part):
-    """One of the Ray actors; nobody starts it again but the executor's own driver."""
+    """One of the Ray actors; nobody starts another one but the executor's own driver."""
 
     name = "worker"
     calls = True
 
     def __init__(self, head: Head) -> None:
         self._head = head
-        self._killed = self._were = 0
+        self._chosen = 0
 
-    async def start(self) -> None:
-        """Wait for the process of another one."""
-        await _until(lambda: len(self._head.workers()) >= self._were)
+    async def aim(self, draw: Random) -> None:
+        """See Part; where all have been killed, the next one is waited for."""
+        await _until(lambda: bool(self._head.workers()))
+        self._chosen = draw.choice(self._head.workers())
 
-    def strike(self, draw: Random) -> int:
+    def strike(self) -> int:
         """See Part."""
-        there = self._head.workers()
-        self._were, self._killed = len(there), _kill(draw.choice(there))
-        return self._killed
+        return _kill(self._chosen)
 
     async def buried(self) -> None:
         """See Part."""
-        await _until(lambda: self._killed not in self._head.workers())
+        await _until(lambda: self._chosen not in self._head.workers())
+
+    async def start(self) -> None:
+        """Nothing is to be done: the run goes on with the others, and all are not waited for."""
 
 
 class Service(Part):
@@ -179,11 +198,14 @@ class Service(Part):
         """See Part."""
         self.process = await self._start()
 
-    def strike(self, draw: Random) -> int:  # noqa: ARG002 -- there is one
+    async def aim(self, draw: Random) -> None:  # noqa: ARG002 -- there is one
         """See Part."""
-        assert self.process is not None
         if self.calls and self._head is not None:
             self._workers = self._head.workers()
+
+    def strike(self) -> int:
+        """See Part."""
+        assert self.process is not None
         return _kill(self.process.process.pid)
 
     async def buried(self) -> None:

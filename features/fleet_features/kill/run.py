@@ -100,17 +100,19 @@ class Run:
     ) -> Kill:
         index = Point.KINDS.index(point.by)
         target = max(1, round(point.share * whole[index]))
+        await part.aim(draw)
         await self._until(lambda: self._over or self._here[index] >= target)
         if self._over:
             return Kill(point)
         if part.keeps_journal:
             await _patiently(self._watch.read_journal)
-        here, began, open_ = self._here, monotonic(), self._server.in_flight
-        pid, asked = part.strike(draw), set(self._server.calls)
+        here, began, cut = self._here, monotonic(), self._server.cancelled
+        pid, asked, open_ = part.strike(), set(self._server.calls), self._server.in_flight
         if part.calls:
             await part.buried()
             await asyncio.sleep(_SOCKETS_S)
-            asked = set(self._server.calls)
+            asked, open_ = set(self._server.calls), self._server.in_flight
+        cut = self._server.cancelled - cut
         if not part.keeps_journal:
             await _patiently(self._watch.read_journal)
         in_flight = frozenset(asked - self._watch.kept.keys())
@@ -121,7 +123,7 @@ class Run:
         seen = len(self._watch.events)
         await self._until(lambda: self._over or len(self._watch.events) > seen)
         advanced = monotonic() - began
-        answered = max(0, len(in_flight) - open_)
+        answered = max(0, len(in_flight) - open_ - cut)
         return Kill(point, pid, here, in_flight, answered, served, advanced)
 
     @asynccontextmanager
@@ -142,8 +144,12 @@ class Run:
     async def _settled(self) -> None:
         """Wait until the plans know what became of their tasks."""
         async with asyncio.timeout(_STALLED_S):
-            while not all([run.settled for run in await _patiently(self._watch.runs)]):  # noqa: ASYNC110 -- nobody tells
+            while not await self._are_settled():  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(_LOOK_S)
+
+    async def _are_settled(self) -> bool:
+        runs = await _patiently(self._watch.runs)
+        return all(run.settled for run in runs)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         """Wait for it, for as long as anything happens."""

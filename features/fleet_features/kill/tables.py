@@ -3,36 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from fleet_features.kill.verdict import Kill, Left
+from fleet_features.kill.verdict import Kill, Left, disturbed
 
-_HEADS = ("part", "kills", "completed", "calls", "extra", "in flight", "recovery", "holds")
+_HEADS = (
+    "part",
+    "points",
+    "runs",
+    "completed once",
+    "calls",
+    "extra",
+    "in flight",
+    "recovery",
+    "holds",
+)
+
+_OF = {"asked": "the calls asked", "answered": "the calls answered", "events": "the events"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """A part that was killed, and what that came to.
+    """A part that was killed, and what that came to in all its runs.
 
     Attributes:
         name: of the part.
-        kills: at each point.
-        left: what the run left.
-        extra: calls beyond those of an undisturbed run.
+        kills: those that came about.
+        runs: how many there were.
+        deliberations: submitted.
+        completed: of them, with exactly one `completed`.
+        calls: that the model counted.
+        extra: of them, beyond those of undisturbed runs.
         faults: what does not hold.
     """
 
     name: str
-    kills: Sequence[Kill]
-    left: Left
-    extra: int
-    faults: Sequence[str]
+    kills: list[Kill] = field(default_factory=list)
+    runs: int = 0
+    deliberations: int = 0
+    completed: int = 0
+    calls: int = 0
+    extra: int = 0
+    faults: list[str] = field(default_factory=list)
 
-    @property
-    def points(self) -> int:
-        """How often it was killed."""
-        return sum(kill.pid > 0 for kill in self.kills)
+    def add(self, kills: Sequence[Kill], left: Left, wanted: Left) -> list[str]:
+        """One more run; what does not hold of it."""
+        faults = disturbed(left, wanted, kills)
+        self.kills += [kill for kill in kills if kill.pid]
+        self.runs += 1
+        self.deliberations += len(wanted.tasks)
+        self.completed += sum(left.completed.get(task) == 1 for task in wanted.tasks)
+        self.calls += left.calls.total()
+        self.extra += left.calls.total() - wanted.calls.total()
+        self.faults += faults
+        return faults
 
     @property
     def in_flight(self) -> int:
@@ -48,9 +73,11 @@ class Row:
         """As JSON data."""
         return {
             "part": self.name,
-            "points": self.points,
-            "deliberations": len(self.left.tasks),
-            "completed_once": sum(n == 1 for n in self.left.completed.values()),
+            "points": len(self.kills),
+            "runs": self.runs,
+            "deliberations": self.deliberations,
+            "completed_once": self.completed,
+            "calls": self.calls,
             "extra_calls": self.extra,
             "in_flight": self.in_flight,
             "worst_recovery_s": round(self.recovery_s, 1),
@@ -60,9 +87,9 @@ class Row:
 
 def told(name: str, number: int, of: int, kill: Kill, whole: tuple[int, int, int]) -> str:
     """One line of a kill."""
-    head = f"{name} {number}/{of}: at {kill.point.share:.2f} of what is {kill.point.by}"
+    head = f"{name} {number}/{of}: at {kill.point.share:.2f} of {_OF[kill.point.by]}"
     if not kill.pid:
-        return f"{head}: all was over before"
+        return f"{head}: all was over before, nobody was killed"
     asked, answered, events = (f"{n}/{m}" for n, m in zip(kill.here, whole, strict=True))
     return (
         f"{head} (asked {asked}, answered {answered}, events {events}): process {kill.pid} with "
@@ -80,12 +107,12 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    once = sum(n == 1 for n in row.left.completed.values())
     return (
         row.name,
-        str(row.points),
-        f"{once} of {len(row.left.tasks)}",
-        str(row.left.calls.total()),
+        str(len(row.kills)),
+        str(row.runs),
+        f"{row.completed} of {row.deliberations}",
+        str(row.calls),
         str(row.extra),
         str(row.in_flight),
         f"{row.recovery_s:.1f} s",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
@@ -24,11 +24,12 @@ class Point:
     by: str
 
 
-def points(seed: int, part: str, number: int) -> list[Point]:
-    """Random points for one part, in order."""
+def points(seed: int, part: str, number: int) -> Iterator[list[Point]]:
+    """Random points of one run after the other, without end; `number` of each run, in order."""
     draw = Random(f"{seed} {part}")
-    shares = sorted(draw.random() for _ in range(number))
-    return [Point(share, draw.choice(Point.KINDS)) for share in shares]
+    while True:
+        shares = sorted(draw.random() for _ in range(number))
+        yield [Point(share, draw.choice(Point.KINDS)) for share in shares]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +114,6 @@ def disturbed(left: Left, wanted: Left, kills: Sequence[Kill]) -> list[str]:
                 f"{at_kills[place]} of the kills"
             )
     return found
-
-
-def extra(left: Left, wanted: Left) -> int:
-    """Calls beyond those of an undisturbed run."""
-    return left.calls.total() - wanted.calls.total()
 
 
 def _faults(left: Left) -> list[str]:
