@@ -16,7 +16,7 @@ from time import monotonic
 from fleet_features.kill.ground import OF_RAY, PARTS, Ground, ground
 from fleet_features.kill.run import Run
 from fleet_features.kill.tables import Row, table, told
-from fleet_features.kill.verdict import Kill, Left, points, undisturbed
+from fleet_features.kill.verdict import Left, points, undisturbed
 
 SEED = 20261123
 _IN_A_RUN = 2
@@ -87,13 +87,11 @@ async def _disturbed(found: Ground, name: str, number: int, seed: int, wanted: L
         left = number - len(row.kills)
         if not left or row.faults or row.runs > 2 * number:
             break
-        run = Run(found, f"kill-{name}-{row.runs + 1}")
-
-        def tell(kill: Kill, run: Run = run) -> None:
-            which = len(row.kills) + sum(one.pid > 0 for one in run.kills)
-            _say(told(name, which, number, kill, wanted.whole))
-
-        ended = await run.disturbed(found.parts[name], at[:left], wanted.whole, tell)
+        run, began = Run(found, f"kill-{name}-{row.runs + 1}"), monotonic()
+        ended = await run.disturbed(found.parts[name], at[:left], wanted.whole)
+        for kill in run.kills:
+            _say(told(name, kill, wanted.whole))
+        _say(f"{name}: run {row.runs + 1} took {monotonic() - began:.1f} s")
         for fault in row.add(run.kills, ended, wanted):
             _say(f"  FAULT {name}: {fault}")
     if len(row.kills) < number:

@@ -64,7 +64,7 @@ async def ground(folder: Path, runner: str) -> AsyncIterator[Ground]:
         head = Head(folder, token) if runner == "ray" else None
         for part in (nats, valkey, head):
             if part is not None:
-                held.push_async_callback(part.buried)
+                held.push_async_callback(part.stop)
                 await part.start()
         environ = environ_without_settings() | {_TOKEN: token}
         profile = _profile(runner, server, nats, valkey, head)

@@ -76,6 +76,11 @@ class Nats(Part):
 
     async def buried(self) -> None:
         """See Part."""
+        await _reaped(self._pid)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop it, if it runs."""
         await self._held.aclose()
 
 
@@ -106,6 +111,11 @@ class Valkey(Part):
 
     async def buried(self) -> None:
         """See Part."""
+        await _reaped(self._pid)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop it, if it runs."""
         await self._held.aclose()
 
 
@@ -151,6 +161,11 @@ class Head(Part):
 
     async def buried(self) -> None:
         """See Part."""
+        await _reaped(self.serving.pid)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop it, if it runs."""
         await self._held.aclose()
 
 
@@ -226,6 +241,12 @@ def _kill(pid: int) -> int:
     assert pid > 1, "there is no such process"
     os.kill(pid, signal.SIGKILL)
     return pid
+
+
+async def _reaped(pid: int) -> None:
+    """Wait until a killed child is gone, and the loop has heard of it."""
+    await _until(lambda: not Path(f"/proc/{pid}").exists())
+    await asyncio.sleep(_LOOK_S)
 
 
 async def _until(gone: Callable[[], bool]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from time import monotonic
@@ -60,20 +60,13 @@ class Run:
             pass
         return await self._left()
 
-    async def disturbed(
-        self,
-        part: Part,
-        at: Sequence[Point],
-        whole: tuple[int, int, int],
-        tell: Callable[[Kill], None],
-    ) -> Left:
+    async def disturbed(self, part: Part, at: Sequence[Point], whole: tuple[int, int, int]) -> Left:
         """Kill a part at each point, start it again, and run to the end.
 
         Args:
             part: which.
             at: where; a point that was passed meanwhile is at the next thing that happens.
             whole: of an undisturbed run, see `Left.whole`.
-            tell: hears of each kill, once the run goes on.
 
         Raises:
             Hung: the run does not go on.
@@ -82,7 +75,10 @@ class Run:
         async with self._going():
             for point in at:
                 self.kills.append(await self._kill(part, point, whole, draw))
-                tell(self.kills[-1])
+        self.kills = [
+            replace(kill, advanced_s=self._watch.idle_s(kill.at_s)) if kill.pid else kill
+            for kill in self.kills
+        ]
         return await self._left()
 
     @property
@@ -122,9 +118,8 @@ class Run:
         served = monotonic() - began
         seen = len(self._watch.events)
         await self._until(lambda: self._over or len(self._watch.events) > seen)
-        advanced = monotonic() - began
         answered = max(0, len(in_flight) - open_ - cut)
-        return Kill(point, pid, here, in_flight, answered, served, advanced)
+        return Kill(point, pid, here, in_flight, answered, began, served)
 
     @asynccontextmanager
     async def _going(self) -> AsyncIterator[None]:

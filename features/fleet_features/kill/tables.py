@@ -66,7 +66,7 @@ class Row:
 
     @property
     def recovery_s(self) -> float:
-        """The longest time from a kill until a deliberation advanced with the part there again."""
+        """The longest time from a kill until all deliberations that ran then had advanced."""
         return max((kill.advanced_s for kill in self.kills), default=0.0)
 
     def data(self) -> dict[str, Any]:
@@ -85,16 +85,16 @@ class Row:
         }
 
 
-def told(name: str, number: int, of: int, kill: Kill, whole: tuple[int, int, int]) -> str:
+def told(name: str, kill: Kill, whole: tuple[int, int, int]) -> str:
     """One line of a kill."""
-    head = f"{name} {number}/{of}: at {kill.point.share:.2f} of {_OF[kill.point.by]}"
+    head = f"{name}: at {kill.point.share:.2f} of {_OF[kill.point.by]}"
     if not kill.pid:
         return f"{head}: all was over before, nobody was killed"
     asked, answered, events = (f"{n}/{m}" for n, m in zip(kill.here, whole, strict=True))
     return (
         f"{head} (asked {asked}, answered {answered}, events {events}): process {kill.pid} with "
         f"{len(kill.in_flight)} calls in flight, {kill.answered} of them answered; "
-        f"serves after {kill.served_s:.1f} s, goes on after {kill.advanced_s:.1f} s"
+        f"serves after {kill.served_s:.1f} s, all goes on after {kill.advanced_s:.1f} s"
     )
 
 

@@ -43,8 +43,9 @@ class Kill:
         in_flight: calls that had been asked by the time the process, and the callers that end
             with it, were gone, and whose answer was not in the journal then.
         answered: how many of them the model had answered.
+        at_s: when, by the monotonic clock.
         served_s: from the kill until the part serves again.
-        advanced_s: from the kill until a deliberation advances after that; 0 where none had to.
+        advanced_s: from the kill until the last of the deliberations that ran then has advanced.
     """
 
     point: Point
@@ -52,6 +53,7 @@ class Kill:
     here: tuple[int, int, int] = (0, 0, 0)
     in_flight: frozenset[str] = frozenset()
     answered: int = 0
+    at_s: float = 0.0
     served_s: float = 0.0
     advanced_s: float = 0.0
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 
 from fleet_adapters.scripted.server import ScriptedServer
 from fleet_core.domain.codec import from_data
@@ -31,6 +32,7 @@ class Watch:
 
     Attributes:
         events: of the run's deliberations, in the order of the log, as they were published.
+        at: when each of them was first seen, by the monotonic clock.
         dead: dead letters.
         jobs: of each place that was looked for, its job.
         kept: places whose answer was seen in the journal, each with how often it had been asked
@@ -44,6 +46,7 @@ class Watch:
         self._after: dict[str, int] = {}
         self._read: set[str] = set()
         self.events: list[Event] = []
+        self.at: list[float] = []
         self.dead: list[Event] = []
         self.jobs: dict[str, AgentJob] = {}
         self.kept: dict[str, int] = {}
@@ -52,7 +55,7 @@ class Watch:
         """Pass over what is in the log already."""
         for subject in _SUBJECTS:
             await self._read_on(subject)
-        self.events, self.dead = [], []
+        self.events, self.at, self.dead = [], [], []
 
     async def following(self) -> None:
         """Look until cancelled; a server that is away is asked again."""
@@ -66,12 +69,28 @@ class Watch:
         ended = (event for event in self.events if event.subject == COMPLETED)
         return Counter(str(event.data["task_id"]) for event in ended)
 
+    def idle_s(self, since: float) -> float:
+        """How long after a moment the last of the deliberations that ran then had advanced."""
+        running: set[str] = set()
+        went_on: dict[str, float] = {}
+        for event, at in zip(self.events, self.at, strict=True):
+            task = str(event.data["task_id"])
+            if at > since:
+                went_on.setdefault(task, at - since)
+            elif event.subject == COMPLETED:
+                running.discard(task)
+            else:
+                running.add(task)
+        return max((went_on[task] for task in running if task in went_on), default=0.0)
+
     async def read_log(self) -> None:
         """Read on from where it was."""
         before = len(self.events)
         for subject in _SUBJECTS:
             await self._read_on(subject)
-        if len(self.events) > before:
+        new = len(self.events) - before
+        self.at += [monotonic()] * new
+        if new:
             self._server.changed.set()
 
     async def read_journal(self) -> None:
