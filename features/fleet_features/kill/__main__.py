@@ -91,8 +91,9 @@ async def _disturbed(found: Ground, name: str, number: int, seed: int, wanted: L
         ended = await run.disturbed(found.parts[name], at[:left], wanted.whole)
         for kill in run.kills:
             _say(told(name, kill, wanted.whole))
-        _say(f"{name}: run {row.runs + 1} took {monotonic() - began:.1f} s")
-        for fault in row.add(run.kills, ended, wanted):
+        took = monotonic() - began
+        _say(f"{name}: run {row.runs + 1} took {took:.1f} s")
+        for fault in row.add(run.kills, ended, wanted, took):
             _say(f"  FAULT {name}: {fault}")
     if len(row.kills) < number:
         row.faults.append(f"{name} was killed {len(row.kills)} times and not {number} times")

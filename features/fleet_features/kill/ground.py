@@ -31,7 +31,6 @@ OF_RAY = ("worker", "head")
 _TOKEN = "FLEET_KILL_RAY_TOKEN"
 _DELAY_MS = 100
 _CLAIM_TTL_MS = 1_000
-_AGAIN_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,6 @@ def _profile(
         "services.executor.listen": address,
         "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
         "services.orchestrator.listen": f"{HOST}:0",
-        "deliberation.again_ms": _AGAIN_MS,
     }
     if head is not None:
         terms |= {

@@ -17,6 +17,7 @@ _HEADS = (
     "extra",
     "in flight",
     "recovery",
+    "slowest run",
     "holds",
 )
 
@@ -35,6 +36,7 @@ class Row:
         completed: of them, with exactly one `completed`.
         calls: that the model counted.
         extra: of them, beyond those of undisturbed runs.
+        slowest_s: the run that took longest, from the first plan's approval to the last's end.
         faults: what does not hold.
     """
 
@@ -45,9 +47,10 @@ class Row:
     completed: int = 0
     calls: int = 0
     extra: int = 0
+    slowest_s: float = 0.0
     faults: list[str] = field(default_factory=list)
 
-    def add(self, kills: Sequence[Kill], left: Left, wanted: Left) -> list[str]:
+    def add(self, kills: Sequence[Kill], left: Left, wanted: Left, took_s: float) -> list[str]:
         """One more run; what does not hold of it."""
         faults = disturbed(left, wanted, kills)
         self.kills += [kill for kill in kills if kill.pid]
@@ -56,6 +59,7 @@ class Row:
         self.completed += sum(left.completed.get(task) == 1 for task in wanted.tasks)
         self.calls += left.calls.total()
         self.extra += left.calls.total() - wanted.calls.total()
+        self.slowest_s = max(self.slowest_s, took_s)
         self.faults += faults
         return faults
 
@@ -81,6 +85,7 @@ class Row:
             "extra_calls": self.extra,
             "in_flight": self.in_flight,
             "worst_recovery_s": round(self.recovery_s, 1),
+            "slowest_run_s": round(self.slowest_s, 1),
             "faults": len(self.faults),
         }
 
@@ -116,5 +121,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         str(row.extra),
         str(row.in_flight),
         f"{row.recovery_s:.1f} s",
+        f"{row.slowest_s:.1f} s",
         "no" if row.faults else "yes",
     )
