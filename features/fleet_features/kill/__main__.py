@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
+from fleet_core.errors import FleetError
 from fleet_features.kill.ground import OF_RAY, PARTS, Ground, ground
-from fleet_features.kill.run import Run
+from fleet_features.kill.parts import Part
+from fleet_features.kill.run import Hung, Run
 from fleet_features.kill.tables import Row, table, told
-from fleet_features.kill.verdict import Left, points, undisturbed
+from fleet_features.kill.verdict import Left, Point, points, undisturbed
 
 SEED = 20261123
 _IN_A_RUN = 2
@@ -88,16 +90,30 @@ async def _disturbed(found: Ground, name: str, number: int, seed: int, wanted: L
         if not left or row.faults or row.runs > 2 * number:
             break
         run, began = Run(found, f"kill-{name}-{row.runs + 1}"), monotonic()
-        ended = await run.disturbed(found.parts[name], at[:left], wanted.whole)
+        ended, broken = await _ended(run, found.parts[name], at[:left], wanted)
         for kill in run.kills:
             _say(told(name, kill, wanted.whole))
         took = monotonic() - began
         _say(f"{name}: run {row.runs + 1} took {took:.1f} s")
-        for fault in row.add(run.kills, ended, wanted, took):
+        row.faults += broken
+        faults = row.add(run.kills, ended, wanted, took) if ended is not None else broken
+        for fault in faults:
             _say(f"  FAULT {name}: {fault}")
     if len(row.kills) < number:
         row.faults.append(f"{name} was killed {len(row.kills)} times and not {number} times")
     return row
+
+
+async def _ended(
+    run: Run, part: Part, at: Sequence[Point], wanted: Left
+) -> tuple[Left | None, list[str]]:
+    """What a run left; or why it did not come to its end."""
+    left, broken = None, []
+    try:
+        left = await run.disturbed(part, at, wanted.whole)
+    except* (Hung, TimeoutError, AssertionError, FleetError) as group:
+        broken = [f"{type(error).__name__}: {error}" for error in group.exceptions]
+    return left, broken
 
 
 def _say(line: str) -> None:
