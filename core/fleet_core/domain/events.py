@@ -146,7 +146,7 @@ def from_cloudevent(data: object, *, source: str = "event") -> Event:
     try:
         stamp = datetime.fromisoformat(data["time"])
         sequence = int(data.get("sequence", 0))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise DecodeError(str(error), source=source, field="time or sequence") from None
     if stamp.tzinfo is None:
         raise DecodeError("has no time zone", source=source, field="time")
