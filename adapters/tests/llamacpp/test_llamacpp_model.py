@@ -124,7 +124,7 @@ async def test_a_file_that_only_begins_as_a_model_is_refused(tmp_path: Path, ggu
 
 
 _PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from fleet_adapters.llamacpp.model import open_model
 from fleet_adapters.llamacpp.plugin import LlamacppSettings
@@ -136,6 +136,7 @@ async def main():
         print(model.process.process.pid, flush=True)
         await asyncio.sleep(600)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 asyncio.run(main())
 """
 
