@@ -12,6 +12,7 @@ TAGS: Mapping[str, str] = {
     "durable": "what the fleet keeps outlives its process",
     "faults": "the script is served over HTTP, and what goes wrong happens on the way",
     "live": "the profile's own model answers",
+    "clock": "a lease's deadline ends it, and which input meets that first is nobody's promise",
 }
 """What a scenario says of itself; registered as pytest markers."""
 

@@ -13,7 +13,7 @@ from contextlib import (
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -100,7 +100,7 @@ class AsServices(Place):
     """See `Place`; one for each scenario."""
 
     session: Services
-    _own: dict[str, Any] | None = field(default=None, init=False)
+    _begun: bool = field(default=False, init=False)
 
     @property
     def portal(self) -> BlockingPortal:
@@ -129,6 +129,8 @@ class AsServices(Place):
     @asynccontextmanager
     async def _fleet(self, deployment: Deployment, told: Told) -> AsyncIterator[Remote]:
         await self._begin(deployment)
+        if told.live:
+            await deployment.serve_own_model()
         executor = await deployment.executor(live=told.live)
         profile = self._profile(deployment, told)
         async with opened_ports(profile, _context(told, deployment), only=_SEEN) as ports:
@@ -167,9 +169,9 @@ class AsServices(Place):
     async def _looking(self, deployment: Deployment, told: Told) -> AsyncIterator[Kept]:
         await self._begin(deployment)
         profile, context = self._profile(deployment, told), _context(told, deployment)
-        only = (PortName.BUS, PortName.STATE)
+        only = (PortName.BUS, PortName.STATE, PortName.BLOBS)
         async with opened_ports(profile, context, only=only) as ports:
-            yield Kept(ports[PortName.BUS], ports[PortName.STATE])
+            yield Kept(*(ports[port] for port in only))
 
     async def asked(self, door: Door, deliberation_id: str) -> Asked:
         """See `Place`; over the orchestrator's RPCs, and the executor's port from outside."""
@@ -194,14 +196,15 @@ class AsServices(Place):
         self.portal.call(deployment.executor)
         profile = self._profile(deployment, told)
         environ = {**deployment.environ, "FLEET_HOME": str(told.home)}
-        return Commanded(write_profile(profile, told.folder / "profile.toml"), (), environ)
+        return Commanded(write_profile(profile, told.folder / "profile.toml"), environ)
 
     async def _begin(self, deployment: Deployment) -> None:
-        if self._own is None:
-            self._own = await deployment.begin()
+        if not self._begun:
+            await deployment.begin()
+            self._begun = True
 
     def _profile(self, deployment: Deployment, told: Told) -> Profile:
-        return deployment.profile((self._own or {}) | told.terms, live=told.live)
+        return deployment.profile(told.terms, live=told.live)
 
 
 class _Apart(Apart):

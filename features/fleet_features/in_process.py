@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.secrets import secrets_from
 from fleet_features.observing import executor_says
 from fleet_features.place import Apart, Asked, Commanded, Door, Kept, Place, Told
+from fleet_features.profile_file import environ_without_settings, write_profile
 from fleet_features.profiles import ProfileSource
 from fleet_features.victim import Errand, Victim
 from fleet_plugins.api import FactoryContext, PortName
@@ -73,9 +73,9 @@ class InProcess(Place):
     @asynccontextmanager
     async def looking(self, told: Told) -> AsyncIterator[Kept]:
         """See `Place`."""
-        only = (PortName.BUS, PortName.STATE)
+        only = (PortName.BUS, PortName.STATE, PortName.BLOBS)
         async with opened_ports(self._profile(told), _context(told), only=only) as ports:
-            yield Kept(ports[PortName.BUS], ports[PortName.STATE])
+            yield Kept(*(ports[port] for port in only))
 
     async def asked(self, door: Door, deliberation_id: str) -> Asked:
         """See `Place`; its services are objects of this process."""
@@ -92,19 +92,10 @@ class InProcess(Place):
         return platform.python_version(), platform.python_version()
 
     def commanded(self, told: Told) -> Commanded:
-        """See `Place`; the profile file keeps what the profile says besides."""
-        if self.source.scripted:
-            model: dict[str, object] = {"script": str(_written_script(told))}
-        else:
-            model = {"use": "openai", "base_url": self._base_url, "model": "scripted"}
-        terms = {**told.terms, **{f"model.{key}": value for key, value in model.items()}}
-        # The script stands in the place of every model.
-        sets = [entry for entry in self.source.sets if not entry.startswith("model")]
-        environ = {n: v for n, v in os.environ.items() if not n.startswith("FLEET_MODEL")}
+        """See `Place`."""
         return Commanded(
-            self.source.written(told.folder / "profile.toml", terms),
-            tuple(word for entry in sets for word in ("--set", entry)),
-            {**environ, "FLEET_HOME": str(told.home)},
+            write_profile(self._profile(told), told.folder / "profile.toml"),
+            {**environ_without_settings(), "FLEET_HOME": str(told.home)},
         )
 
     def _profile(self, told: Told) -> Profile:

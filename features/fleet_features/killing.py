@@ -19,17 +19,14 @@ from random import Random
 from fleet_adapters.scripted.answering import HashedAnswers
 from fleet_adapters.scripted.server import ScriptedServer, serve
 from fleet_bootstraps.cli.session import session
-from fleet_core.domain.events import DEAD, Event
+from fleet_core.domain.events import DEAD
 from fleet_core.domain.job import ModelCall
 from fleet_core.domain.job_header import format_header
-from fleet_core.domain.plan_run import PlanRun
 from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.event_bus import EventBus
 from fleet_core.ports.state_store import StateStore
-from fleet_core.usecases.documents import load_object
-from fleet_core.usecases.payload import opened
 from fleet_features.canonical import Log, canonical_log
-from fleet_features.observing import issued, journaled
+from fleet_features.observing import ends_of, issued, journaled, opened_log
 from fleet_features.victim import Victim
 from fleet_plugins.api import PortName
 
@@ -116,27 +113,17 @@ class Look:
 
     async def left(self) -> Left:
         """Everything."""
-        events = [stored.event async for stored in self.bus.replay([">"])]
-        opened_ = [
-            Event(e.event_id, e.subject, await opened(e.data, self.blobs), e.time_ms, e.sequence)
-            for e in events
-        ]
+        events = await opened_log(self.bus, self.blobs)
         results = await journaled(self.state)
         jobs = await issued(self.state)
-        tasks = {}
-        for document in await self.state.scan("plan/"):
-            run = load_object(PlanRun, document)
-            for t in run.tasks:
-                standing = t.standing.value if t.standing is not None else ""
-                tasks[t.task_id] = (t.state.value, t.winner, standing, t.attempt, t.recorded)
         kept = Counter(
             format_header(job)
             for job in jobs
             if isinstance(job.work, ModelCall) and job.job_id in results
         )
         lost = sum(job.job_id not in results for job in jobs)
-        dead = tuple(str(e.data["reason"]) for e in opened_ if e.subject.startswith(f"{DEAD}."))
-        return Left(tasks, canonical_log(opened_), len(events), kept, lost, dead)
+        dead = tuple(str(e.data["reason"]) for e in events if e.subject.startswith(f"{DEAD}."))
+        return Left(await ends_of(self.state), canonical_log(events), len(events), kept, lost, dead)
 
 
 @asynccontextmanager

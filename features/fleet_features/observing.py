@@ -5,22 +5,49 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.events import Event
 from fleet_core.domain.job import AgentJob, AgentResult, ModelCall
 from fleet_core.domain.job_header import format_header
+from fleet_core.domain.plan_run import PlanRun
+from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.event_bus import EventBus
 from fleet_core.ports.executor import Executor
 from fleet_core.ports.state_store import Document, StateStore
 from fleet_core.usecases import keys
+from fleet_core.usecases.documents import load_object
+from fleet_core.usecases.payload import opened
 
-JOBS, JOURNAL = "jobs/", "journal/"
+HOSTILE = "hostile:"
+"""What the ids of events begin with that nobody of ours would publish."""
+JOBS, JOURNAL, PLANS = "jobs/", "journal/", "plan/"
 
 
 async def events_of(bus: EventBus, subjects: Sequence[str]) -> list[Event]:
     """The log so far."""
     return [stored.event async for stored in bus.replay(subjects)]
+
+
+async def opened_log(bus: EventBus, blobs: BlobStore, *, but: str = "\0") -> list[Event]:
+    """The log so far, its payloads fetched where they travelled by reference.
+
+    Events whose id begins with `but` are left out.
+    """
+    log = [event for event in await events_of(bus, [">"]) if not event.event_id.startswith(but)]
+    return [replace(event, data=await opened(event.data, blobs)) for event in log]
+
+
+async def ends_of(state: StateStore) -> dict[str, tuple[str, str, str, int, bool]]:
+    """Of every task its state, winner, standing, attempt and whether it is recorded."""
+    tasks = {}
+    for document in await _all(state, PLANS):
+        for task in load_object(PlanRun, document).tasks:
+            standing = task.standing.value if task.standing is not None else ""
+            end = (task.state.value, task.winner, standing, task.attempt, task.recorded)
+            tasks[task.task_id] = end
+    return tasks
 
 
 async def issued(state: StateStore, prefix: str = JOBS) -> list[AgentJob]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from anyio.from_thread import BlockingPortal
 
 from fleet_adapters.scripted.server import ScriptedServer
+from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.event_bus import EventBus
@@ -86,21 +87,20 @@ class Commanded:
 
     Attributes:
         profile: a profile file.
-        options: further options.
         environ: its environment, FLEET_HOME among it.
     """
 
     profile: Path
-    options: tuple[str, ...]
     environ: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The log and the documents of a fleet."""
+    """The log, the documents and the blobs of a fleet."""
 
     bus: EventBus
     state: StateStore
+    blobs: BlobStore
 
 
 @dataclass(frozen=True, slots=True)

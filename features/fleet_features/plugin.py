@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,11 @@ from fleet_bootstraps.profile import Profile
 from fleet_core.errors import FleetError
 from fleet_features.applicability import TAGS, lacking
 from fleet_features.as_services import Services
+from fleet_features.comparing import came_to, compare, write_down
 from fleet_features.in_process import InProcess
 from fleet_features.interpreters import described_orchestrator
 from fleet_features.place import Place
-from fleet_features.profiles import ProfileSource
+from fleet_features.profiles import ProfileSource, seeds_of
 from fleet_features.world import World
 
 pytest_plugins = (
@@ -34,6 +35,7 @@ pytest_plugins = (
 )
 
 _PROFILE = pytest.StashKey[ProfileSource]()
+_HELD = pytest.StashKey[bool]()
 _NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()
 
 
@@ -52,6 +54,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="TABLE.KEY=VALUE",
         help="a setting laid over the profile; may be repeated",
+    )
+
+    group.addoption(
+        "--write-logs",
+        type=Path,
+        metavar="FOLDER",
+        help="write down what each scenario came to: winners and event log",
+    )
+    group.addoption(
+        "--same-as",
+        type=Path,
+        metavar="FOLDER",
+        help="hold each scenario to what --write-logs wrote on another profile",
     )
 
 
@@ -159,8 +174,31 @@ def place(request: pytest.FixtureRequest, profile_source: ProfileSource) -> Iter
             yield InProcess(profile_source, portal)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether the scenario held: only then is it compared."""
+    report = yield
+    if call.when == "call":
+        item.stash[_HELD] = report.passed
+    return report
+
+
 @pytest.fixture
-def world(profile_source: ProfileSource, place: Place, tmp_path: Path) -> Iterator[World]:
+def world(
+    request: pytest.FixtureRequest, profile_source: ProfileSource, place: Place, tmp_path: Path
+) -> Iterator[World]:
     """The world of a scenario: its plan, its script, its fleet."""
+    name = request.node.name
     with World.opened(profile_source, place, tmp_path, dict(os.environ)) as opened:
+        opened.terms |= seeds_of(name)
         yield opened
+        writes, same_as = (request.config.getoption(o) for o in ("write_logs", "same_as"))
+        if (writes or same_as) and opened.ran and request.node.stash.get(_HELD, False):
+            found = opened.look(came_to)
+            if writes:
+                write_down(writes, name, found)
+            if same_as:
+                clock = request.node.get_closest_marker("clock") is not None
+                compare(same_as, name, found, by_the_clock=clock)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -82,27 +82,6 @@ class ProfileSource:
             tables.setdefault(table, {})[key] = Given(value, _SCENARIO)
         return bound(self.name, tables, Registry.discovered())
 
-    def written(self, path: Path, terms: Mapping[str, Any]) -> Path:
-        """A profile file over this one with a scenario's councils, terms and model, for commands.
-
-        Unlike `with_terms` it keeps what the profile says besides.
-        """
-        extends = str(Path(self.name).absolute()) if Path(self.name).is_file() else self.name
-        tables: dict[str, dict[str, Any]] = {}
-        for role in ROLES:
-            tables[f"councils.{role}"] = {"size": SEATS, "agents": []}
-        for at, value in terms.items():
-            table, _, key = at.rpartition(".")
-            tables.setdefault(table, {})[key] = value
-        for table in _models(self._tables()):
-            tables[table] = tables["model"]
-        lines = [f"extends = {json.dumps(extends)}"]
-        for table, entries in tables.items():
-            lines.append(f"[{table}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in entries.items()]
-        path.write_text("\n".join(lines), encoding="utf-8")
-        return path
-
     def quick_claims(self, ms: int) -> dict[str, int]:
         """The term that lets a killed process's jobs be taken over soon, where there is one."""
         found = self._settings(PortName.EXECUTOR)
@@ -143,6 +122,16 @@ class ProfileSource:
 
     def _tables(self) -> Tables:
         return layered(self.name, os.environ, self.sets)
+
+
+def seeds_of(scenario: str) -> dict[str, int]:
+    """Terms that let the councils of a scenario draw by seeds of its own.
+
+    So its jobs have ids of their own: to an executor that stays they are no jobs of another
+    scenario. The same scenario draws by the same seeds on every profile.
+    """
+    seed = 10 * (zlib.crc32(scenario.encode()) % 1_000_000)
+    return {f"councils.{role}.seed": seed for role in ROLES}
 
 
 def _models(tables: Tables) -> list[str]:

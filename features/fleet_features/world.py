@@ -61,6 +61,7 @@ class World(Told):
     _closing: ExitStack = field(default_factory=ExitStack)
     _serving: ExitStack = field(default_factory=ExitStack)
     _server: ScriptedServer | None = None
+    _commanded: bool = False
 
     @staticmethod
     @contextmanager
@@ -118,6 +119,7 @@ class World(Told):
     def commanded(self) -> Commanded:
         """What a command needs to work on the scenario's fleet."""
         self._serve()
+        self._commanded = True
         return self.place.commanded(self)
 
     def look(self, act: Callable[[Kept], Awaitable[T]]) -> T:
@@ -224,6 +226,11 @@ class World(Told):
     def started(self) -> bool:
         """Whether the fleet is open."""
         return self._fleet is not None
+
+    @property
+    def ran(self) -> bool:
+        """Whether a fleet, or a command, worked on its plan with the script."""
+        return not self.live and (self.started or self._commanded)
 
     def prompts_sent(self, task_id: str) -> bool:
         """Whether anything was asked about a task."""

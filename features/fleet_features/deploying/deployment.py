@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from fleet_bootstraps.fleet import opened_ports, system_clock
+from fleet_bootstraps.layers import home as kept_home
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.secrets import secrets_from
+from fleet_bootstraps.stack import model
 from fleet_core.ports.executor import Executor
 from fleet_features.deploying.emptying import emptied
 from fleet_features.deploying.model_server import ModelServer, model_server
@@ -24,7 +26,7 @@ from fleet_features.deploying.process import ServiceProcess, served
 from fleet_features.deploying.servers import Servers, running_servers
 from fleet_features.interpreters import orchestrator_python
 from fleet_features.profile_file import environ_without_settings, write_profile
-from fleet_features.profiles import ROLES, ProfileSource
+from fleet_features.profiles import ProfileSource
 from fleet_plugins.api import FactoryContext, PortName
 
 _CLAIM_TTL_MS = 600  # a killed executor's jobs are taken over soon
@@ -36,34 +38,34 @@ class Deployment:
     """Open it with `deployed`."""
 
     def __init__(
-        self, source: ProfileSource, servers: Servers, model: ModelServer, folder: Path
+        self, source: ProfileSource, servers: Servers, scripted: ModelServer, folder: Path
     ) -> None:
         self.source = source
-        self.model = model
+        self.model = scripted
         self._servers = servers
         self._folder = folder
+        self._closing = AsyncExitStack()
+        self._own_model = ""
         self._executor: ServiceProcess | None = None
         self._executor_profile = ""
-        self._scenarios = 0
 
-    async def begin(self) -> dict[str, Any]:
-        """Begin a scenario on empty servers; what its profile must say, by `table.key`."""
+    async def begin(self) -> None:
+        """Begin a scenario on empty servers, with an executor that has nothing in hand."""
         await self._idle()
         await emptied(self._servers)
-        self._scenarios += 1
-        seed = 100 * self._scenarios
-        return {f"councils.{role}.seed": seed for role in ROLES}
 
     def profile(self, terms: Mapping[str, Any], *, live: bool = False) -> Profile:
         """The profile under test over these servers.
 
         Args:
             terms: of a scenario.
-            live: whether its own model answers, instead of the script.
+            live: whether its own model answers, instead of the script; see `serve_own_model`.
         """
+        own = {"model.base_url": self._own_model} if live and self._own_model else {}
         return self.source.with_terms(
             {
                 **terms,
+                **own,
                 **self._servers.settings,
                 "services.executor.listen": _FREE,
                 "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
@@ -77,6 +79,13 @@ class Deployment:
         if self._executor is None or "executor.servers" in self._servers.settings:
             return {}
         return {"executor.address": [self._executor.address]}
+
+    async def serve_own_model(self) -> None:
+        """See that the profile's own model is served: where it names no server, as `fleet up`."""
+        given = self.source.plain().tables["model"].get("base_url")
+        if given is None and not self._own_model:
+            serving = model.model_server(self._folder / "model", kept_home() / "models")
+            self._own_model = (await self._closing.enter_async_context(serving)).base_url
 
     async def executor(self, *, live: bool = False) -> ServiceProcess:
         """The executor service, started where it does not run, or not with that model."""
@@ -126,6 +135,15 @@ class Deployment:
         """What services find in their environment."""
         return environ_without_settings() | dict(self._servers.environ)
 
+    @asynccontextmanager
+    async def closing(self) -> AsyncIterator[None]:
+        """Stop in the end what was started meanwhile."""
+        async with self._closing:
+            try:
+                yield
+            finally:
+                await self.stop_executor()
+
     async def _idle(self) -> None:
         """Stop what an earlier scenario left in the executor's hands."""
         if self._executor is None or not self._executor.runs:
@@ -147,10 +165,8 @@ async def deployed(source: ProfileSource, folder: Path) -> AsyncIterator[Deploym
     """Servers, for as long as this is held; an executor from when it is first asked for."""
     async with (
         running_servers(source.plain(), folder) as servers,
-        model_server() as model,
+        model_server() as scripted,
     ):
-        deployment = Deployment(source, servers, model, folder)
-        try:
+        deployment = Deployment(source, servers, scripted, folder)
+        async with deployment.closing():
             yield deployment
-        finally:
-            await deployment.stop_executor()

@@ -49,7 +49,7 @@ Feature: A council finds the better proposal, whoever made it
       | 2   |
       | 3   |
 
-  @scripted
+  @scripted @clock
   Scenario: A slow agent does not sink the council
     Given a plan of one task
     And agent 2 never answers

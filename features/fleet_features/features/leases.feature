@@ -1,6 +1,6 @@
 Feature: A lease bounds what a deliberation may take
 
-  @scripted
+  @scripted @clock
   Scenario: At its deadline a deliberation ends with what it has, and says so
     Given a plan of one task
     And agent 1 never answers
@@ -11,7 +11,7 @@ Feature: A lease bounds what a deliberation may take
     And agent 3 wins task store
     And the reader of task store is told "the deadline came with 2 jobs unanswered"
 
-  @scripted
+  @scripted @clock
   Scenario: Where nobody has answered by the deadline, the task fails
     Given a plan of one task
     And no agent ever answers

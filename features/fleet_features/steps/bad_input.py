@@ -11,6 +11,7 @@ from fleet_core.domain.events import DEAD, Event
 from fleet_core.domain.plan import MAX_PLAN_BYTES, Plan, Task
 from fleet_core.errors import PlanError
 from fleet_core.usecases.approvals import approval
+from fleet_features.observing import HOSTILE
 from fleet_features.profiles import ROLES
 from fleet_features.world import World
 
@@ -57,7 +58,7 @@ def is_refused(world: World, field: str, message: str, hint: str) -> None:
 @when(parsers.parse("the event {subject} arrives with {data}"))
 def event_arrives(world: World, subject: str, data: str) -> None:
     """Publish what nobody of ours would."""
-    event = Event(f"hostile:{subject}", subject, json.loads(data), world.fleet.clock())
+    event = Event(f"{HOSTILE}{subject}", subject, json.loads(data), world.fleet.clock())
     world.call(world.fleet.bus.publish, [event])
     world.notes["hostile"] = event
 

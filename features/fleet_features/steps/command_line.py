@@ -134,7 +134,7 @@ def _start(world: World, command: str = "run") -> subprocess.Popen[str]:
     given = world.commanded()
     called = [sys.executable, "-c", RUN, command, str(plan), "--profile", str(given.profile)]
     return subprocess.Popen(
-        [*called, *given.options],
+        called,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
