@@ -15,6 +15,8 @@ from fleet_core.usecases.patience import delay_ms, until_available
 _log = logging.getLogger("fleet.consume")
 PATIENT = 100
 """Deliveries of an event that only outages fail: with `delay_ms` about a quarter of an hour."""
+PROMPT_MS = 10_000
+"""What is handed to a process that dies comes to another, or to it again, after so long."""
 
 
 async def consume(

@@ -30,14 +30,14 @@ from fleet_core.domain.inputs import (
 )
 from fleet_core.domain.job import AgentJob, AgentResult, Failure
 from fleet_core.domain.reducer import Strategy, reduce
-from fleet_core.errors import Conflict, FleetError, InputError, NotFound
+from fleet_core.errors import Conflict, DecodeError, FleetError, InputError, NotFound
 from fleet_core.ports.event_bus import Delivery, Subscription
 from fleet_core.ports.executor import Executor
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.state_store import Delete
 from fleet_core.usecases import keys, saved
-from fleet_core.usecases.consume import PATIENT, done, give_back
-from fleet_core.usecases.documents import load
+from fleet_core.usecases.consume import PATIENT, PROMPT_MS, done, give_back
+from fleet_core.usecases.documents import load, load_object
 from fleet_core.usecases.inbox import Inbox, Waiting
 from fleet_core.usecases.pack_requests import PackRequests
 from fleet_core.usecases.patience import delay_ms, until_available
@@ -47,7 +47,11 @@ from fleet_core.usecases.stores import Stores
 
 _log = logging.getLogger("fleet.deliberate")
 SUBSCRIPTION = Subscription(
-    "deliberate", (f"{RESULTS}.>",), max_deliver=PATIENT, max_in_flight=1024
+    "deliberate",
+    (f"{RESULTS}.>",),
+    ack_wait_ms=PROMPT_MS,
+    max_deliver=PATIENT,
+    max_in_flight=1024,
 )
 
 
@@ -421,6 +425,23 @@ class Deliberate:
         await self._carry_out(held, saved.unfinished(held.state, jobs))
         self._owing.discard(identity)
         await self._rearm(identity)
+        await self._catch_up(held.state)
+
+    async def _catch_up(self, state: Deliberation) -> None:
+        """Reduce what is journaled already, and was delivered to somebody who is gone."""
+        waiting = [keys.journal(job.job_id) for job in state.outstanding]
+        if not waiting or state.phase in FINAL:
+            return
+        for document in await self._state.get(waiting):
+            if document is None:
+                continue
+            try:
+                result = load_object(AgentResult, document)
+            except DecodeError as error:
+                _log.warning("deliberation %s: %s", state.deliberation_id, error)
+                continue
+            given = ResultArrived(self._clock(), result)
+            self._inbox.offer(state.deliberation_id, Waiting(given))
 
     async def _jobs(self, identity: str) -> list[AgentJob]:
         documents = await self._state.scan(keys.jobs_prefix(identity))

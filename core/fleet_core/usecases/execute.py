@@ -37,6 +37,7 @@ _KEPT = 2_000  # deliberations whose ended jobs `status` still knows
 _RETRY_MS = 200
 _RENEWED_AT_ONCE = 500
 _LAST_WORDS_S = 2.0
+_MARKS_S = 0.05  # marks are taken away together
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Execute(Executor):
         self._tokens = tokens
         self._settings = settings
         self._held: dict[str, _Held] = {}
+        self._published: list[AgentJob] = []
         self._seen: dict[str, dict[str, JobStatus]] = {}
         self._resting: OrderedDict[str, None] = OrderedDict()  # those of them that run no job
         self._tasks: asyncio.TaskGroup | None = None
@@ -265,7 +267,8 @@ class Execute(Executor):
             return
         (journaled,) = await self._state.get([keys.journal(job.job_id)])
         if journaled is not None:
-            # By an executor that keeps no jobs; the mark is all that is left.
+            # Whoever journaled it may not have lived to publish it.
+            await self._journaled(_Held(job), journaled)
             await self._state.commit(_unaccepted(job))
             return
         _log.info("job %s, accepted and held by nobody, is taken up", job.job_id)
@@ -367,15 +370,29 @@ class Execute(Executor):
             Put(keys.journal(job.job_id), self._dump(data), expect=0),
             Delete(keys.claim(job.job_id)),
         ]
-        if self._settings.keeps_jobs:
-            writes += _unaccepted(job)
         try:
             await self._until(job, lambda: self._stores.keep(writes, [event]))
         except Conflict:
             result = await self._journaled_first(job)
             await self._release([job])  # renewed, maybe, since a commit whose answer was lost
         held.claimed = False
+        if self._settings.keeps_jobs:
+            self._unmark(job)
         return result
+
+    def _unmark(self, job: AgentJob) -> None:
+        """Once its result is published: till then, whoever finds the mark publishes it."""
+        self._published.append(job)
+        if len(self._published) == 1 and self._tasks is not None:
+            self._tasks.create_task(self._take_marks_away())
+
+    async def _take_marks_away(self) -> None:
+        await asyncio.sleep(_MARKS_S)
+        jobs, self._published = self._published, []
+        try:
+            await self._state.commit([write for job in jobs for write in _unaccepted(job)])
+        except FleetError as error:
+            _log.warning("marks of published jobs stay until somebody finds them: %s", error)
 
     async def _journaled_first(self, job: AgentJob) -> AgentResult:
         """The result that stands in the journal; published, perhaps for the first time."""

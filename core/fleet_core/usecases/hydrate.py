@@ -17,12 +17,14 @@ from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.model import Model
 from fleet_core.usecases.approvals import approved_plan
-from fleet_core.usecases.consume import PATIENT, consume
+from fleet_core.usecases.consume import PATIENT, PROMPT_MS, consume
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.stores import Stores
 
 _CACHED_COUNTS = 20_000
-SUBSCRIPTION = Subscription("hydrate", (PLAN_APPROVED, COMPLETED), max_deliver=PATIENT)
+SUBSCRIPTION = Subscription(
+    "hydrate", (PLAN_APPROVED, COMPLETED), ack_wait_ms=PROMPT_MS, max_deliver=PATIENT
+)
 
 
 class Hydrate(Hydrator):

@@ -34,7 +34,7 @@ from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Delete, Document, Put, Write
 from fleet_core.usecases import keys
 from fleet_core.usecases.approvals import approve, approved_plan
-from fleet_core.usecases.consume import PATIENT, consume
+from fleet_core.usecases.consume import PATIENT, PROMPT_MS, consume
 from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate
 from fleet_core.usecases.documents import dump_object, load_object
@@ -44,7 +44,10 @@ from fleet_core.usecases.stores import Stores
 
 _log = logging.getLogger("fleet.plans")
 SUBSCRIPTION = Subscription(
-    "plans", (PLAN_APPROVED, COMPLETED, CONTEXT_UPDATED), max_deliver=PATIENT
+    "plans",
+    (PLAN_APPROVED, COMPLETED, CONTEXT_UPDATED),
+    ack_wait_ms=PROMPT_MS,
+    max_deliver=PATIENT,
 )
 _PARSED = 64
 _STATES = {

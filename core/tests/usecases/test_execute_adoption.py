@@ -15,8 +15,10 @@ from fleet_core.domain.events import RESULTS
 from fleet_core.ports.state_store import Delete, Put
 from fleet_core.testing.faults import Fault, FaultyBus, FaultyState
 from fleet_core.testing.jobs import HeldRunner, a_job
+from fleet_core.testing.playing import replied
 from fleet_core.testing.process import Silence
 from fleet_core.usecases import keys
+from fleet_core.usecases.documents import dump_object
 from fleet_core.usecases.execute import Execute, ExecuteSettings
 from fleet_core.usecases.stores import Stores
 
@@ -96,7 +98,9 @@ async def test_a_job_in_good_hands_is_left_there(stores: Stores) -> None:
     assert await kept(stores) == 0
 
 
-async def test_what_is_journaled_already_loses_its_mark_and_is_not_run(stores: Stores) -> None:
+async def test_what_is_journaled_and_not_published_is_published_and_not_run(
+    stores: Stores,
+) -> None:
     runner = HeldRunner()
     first = HeldRunner()
     first.go.clear()
@@ -107,11 +111,15 @@ async def test_what_is_journaled_already_loses_its_mark_and_is_not_run(stores: S
         fault.dead.set()
         fault.killed = True
     await stores.state.commit(
-        [Put(keys.journal(a_job().job_id), b"{}", 0), Delete(keys.claim(a_job().job_id))]
+        [
+            Put(keys.journal(a_job().job_id), dump_object(replied(a_job(), "told late")), 0),
+            Delete(keys.claim(a_job().job_id)),
+        ]
     )
     async with executing(stores, runner, "two"):
         await asyncio.sleep(TTL_MS / 1000)
     assert not runner.begun
+    assert await published(stores) == 1
     assert await kept(stores) == 0
 
 
