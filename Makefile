@@ -48,8 +48,8 @@ lint: setup ## style, types, import contracts, spelling, lock, protos
 
 check: lint test ## lint, then test
 
-features: machine ## run the Gherkin features: make features PROFILE=embedded|scripted
-	$(bin)/pytest features/fleet_features --profile $(PROFILE) $(ARGS)
+features: machine ## run the Gherkin features: make features PROFILE=embedded|fleet|fleet-nats|scripted
+	@sh .ci/features $(PROFILE) $(ARGS)
 
 bench: setup ## measure beside a bare driver: make bench BENCH=overhead
 	$(bin)/python -m fleet_features.bench $(BENCH) $(ARGS)
