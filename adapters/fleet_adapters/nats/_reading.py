@@ -23,10 +23,7 @@ def read(got: Received, max_bytes: int) -> Event:
     source = f"message {got.sequence} on {subject}"
     if len(raw) > max_bytes and not subject.startswith(f"{DEAD}."):
         raise DecodeError(f"has {len(raw)} bytes, more than {max_bytes}", source=source)
-    try:
-        event = decode(raw, source=source)
-    except OverflowError as error:
-        raise DecodeError(f"holds a number out of range: {error}", source=source) from None
+    event = decode(raw, source=source)
     if event.subject != subject:
         raise DecodeError(f"says {event.subject[:200]!r}", source=source, field="type")
     if not 0 <= event.time_ms <= _LATEST_MS:

@@ -118,7 +118,7 @@ class NatsTokenStream(TokenStream):
         async def hear(msg: Msg) -> None:
             try:
                 words = from_data(Words, decode(msg.data, source=msg.subject).data)
-            except (DecodeError, OverflowError) as error:
+            except DecodeError as error:
                 self._log.debug("no words: %s", error)
                 return
             if task in (_ALL, words.task):
