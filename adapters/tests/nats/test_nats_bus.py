@@ -244,7 +244,9 @@ async def test_raw_messages_that_are_no_events_go_to_the_dead_letters(
         "time or sequence": encode(good).replace(b'"time":"', b'"time":"y'),
         "is not JSON: ": b'{"a":' * 100_000,
         "nested deeper": encode(good).replace(b"1}", b"[" * 500 + b"]" * 500 + b"}"),
-        "cannot convert float infinity": encode(good).replace(b'"type"', b'"sequence":Infinity,"type"'),
+        "cannot convert float infinity": encode(good).replace(
+            b'"type"', b'"sequence":Infinity,"type"'
+        ),
         "before 1970": encode(good).replace(b"1970-01-01", b"0001-01-01"),
     }
     client = await nats.connect(shared_url)
