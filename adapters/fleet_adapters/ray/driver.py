@@ -59,8 +59,8 @@ class _Line:
 class _Driver:
     def __init__(self, line: _Line, settings: RaySettings, given: Any, folder: Path) -> None:
         # Ray is slow to import: not before the runner has been answered that we are here.
-        from fleet_adapters.ray.actors import hired  # noqa: PLC0415
-        from fleet_adapters.ray.cluster import attach  # noqa: PLC0415
+        from fleet_adapters.ray.actors import hired  # noqa: PLC0415 -- as above
+        from fleet_adapters.ray.cluster import attach  # noqa: PLC0415 -- as above
 
         self._line = line
         self._folder = folder
