@@ -23,7 +23,7 @@ from fleet_core.errors import FleetError
 from fleet_core.testing.faults import Fault
 from fleet_core.testing.playing import folded, judge, seats
 from fleet_core.testing.process import STRATEGIES, HashModel, World, process
-from fleet_core.usecases import keys
+from fleet_core.usecases import deliberate, keys
 from fleet_core.usecases.approvals import approval
 from fleet_core.usecases.deliberate import DeliberateSettings
 from fleet_core.usecases.documents import load_object
@@ -282,3 +282,19 @@ async def test_a_cancelled_plan_ends_wherever_it_was(clock: Callable[[], int]) -
     state = await state_of(there, run.tasks[0].deliberation_id)
     assert state.failure is not None
     assert state.failure.reason == "enough"
+
+
+async def test_what_a_dead_process_was_handed_is_read_from_the_journal(
+    clock: Callable[[], int],
+) -> None:
+    """Its events come again only once the bus gives it up; whoever goes on does not wait for it."""
+    there = world(clock)
+    async with there.stores.bus.subscribe(deliberate.SUBSCRIPTION) as dead:
+        held = asyncio.ensure_future(anext(dead))
+        async with process(there, "first") as first:
+            await approve(first.plans)
+            await held
+        async with process(there, "second"):
+            run = await settled(there, deliberate.SUBSCRIPTION.ack_wait_ms / 1000 - 2)
+    assert run.decided
+    assert set(there.runs.values()) == {1}
