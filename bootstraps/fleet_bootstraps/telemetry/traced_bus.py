@@ -19,7 +19,7 @@ class TracedBus(EventBus):
     Each event that is published is a span within the current one, and each delivery a span within
     the one that published it, from when it is handed out to when it is settled. Whatever the
     subscriber's task does between two deliveries, and every task that it begins meanwhile, belongs
-    to the first of them.
+    to the first of them; once it has left, it goes on with what it was at before.
     """
 
     def __init__(self, inner: EventBus) -> None:
@@ -33,12 +33,14 @@ class TracedBus(EventBus):
     @asynccontextmanager
     async def subscribe(self, subscription: Subscription) -> AsyncIterator[AsyncIterator[Delivery]]:
         """See the port."""
+        before = tracing.current()
         async with self._inner.subscribe(subscription) as deliveries:
             handed = _Handed(deliveries, subscription.durable)
             try:
                 yield handed
             finally:
                 handed.leave()
+                tracing.turn_to(before)
 
     def replay(
         self, subjects: Sequence[str], *, after: int = 0, follow: bool = False

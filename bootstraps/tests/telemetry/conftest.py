@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,18 +31,11 @@ from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.ports.event_bus import EventBus
 from fleet_core.ports.executor import Executor
 from fleet_core.ports.state_store import StateStore
-from fleet_core.tracing import Recorder, recording, within
+from fleet_core.tracing import Recorder, recording
 from fleet_core.usecases.approvals import approval
 from fleet_core.usecases.documents import load
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.registry import Registry
-
-
-@pytest.fixture(autouse=True)
-def untraced() -> Iterator[None]:
-    """No test goes on with a trace, or a recorder, that another one left behind."""
-    with within(""), recording(None):
-        yield
 
 
 @dataclass

@@ -105,3 +105,13 @@ async def test_an_event_without_a_trace_begins_one() -> None:
     (span,) = kept.spans
     assert span.parent == ""
     assert span.attributes["fleet.durable"] == "mine"
+
+
+async def test_whoever_has_left_goes_on_in_the_trace_it_came_from() -> None:
+    inner = Listening()
+    await inner.publish([event("a", PARENT)])
+    with tracing.recording(Kept()), tracing.span("work") as work:
+        async with TracedBus(inner).subscribe(MINE) as deliveries:
+            await anext(deliveries)
+            assert tracing.current() != work.traceparent
+        assert tracing.current() == work.traceparent
