@@ -5,8 +5,7 @@ Lifetimes are owned by `fleet.open_fleet`; the container only says who is given 
 
 from __future__ import annotations
 
-from dependency_injector import containers, providers
-
+from fleet_bootstraps.injection import containers, providers
 from fleet_core.domain.deliberation import ProtocolSpec
 from fleet_core.domain.plan_run import Terms
 from fleet_core.ports.blob_store import BlobStore

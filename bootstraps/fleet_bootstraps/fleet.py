@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dependency_injector import providers
-
 from fleet_bootstraps.container import FleetContainer, OrchestratorContainer
 from fleet_bootstraps.councils import configured, model_bindings, protocol_spec
+from fleet_bootstraps.injection import providers
 from fleet_bootstraps.profile import Profile
 from fleet_core.domain.protocols.peer_review import PeerReview
 from fleet_core.domain.protocols.vote import Vote

@@ -117,13 +117,18 @@ def slice_message(part: Slice) -> job_pb2.Slice:
         answer_tokens=part.answer_tokens,
         micro_usd=part.micro_usd,
         deadline_ms=part.deadline_ms,
+        spare_tokens=part.spare_tokens,
     )
 
 
 def slice_of(message: job_pb2.Slice) -> Slice:
     """The slice in a message."""
     return Slice(
-        message.prompt_tokens, message.answer_tokens, message.micro_usd, message.deadline_ms
+        message.prompt_tokens,
+        message.answer_tokens,
+        message.micro_usd,
+        message.deadline_ms,
+        message.spare_tokens,
     )
 
 

@@ -113,7 +113,7 @@ def jobs(text: st.SearchStrategy[str], numbers: st.SearchStrategy[int]) -> Any:
         text,
         st.builds(JobKey, numbers, text, numbers, numbers),
         work,
-        st.builds(Slice, numbers, numbers, numbers, numbers),
+        st.builds(Slice, numbers, numbers, numbers, numbers, numbers),
     )
     return made.map(lambda job: replace(job, task=task_token(job.plan_id, job.task_id)))
 

@@ -19,19 +19,25 @@ class Slice:
     Attributes:
         prompt_tokens: the reserved size of the prompt.
         answer_tokens: the longest answer.
-        micro_usd: money for both.
+        micro_usd: money for all its tokens.
         deadline_ms: absolute UTC milliseconds; a job without one has passed it.
+        spare_tokens: room to make a call once more that was cut, and is billed all the same.
     """
 
     prompt_tokens: int = 0
     answer_tokens: int = 0
     micro_usd: int = 0
     deadline_ms: int = 0
+    spare_tokens: int = 0
 
     @property
     def tokens(self) -> int:
-        """Prompt and answer together."""
-        return self.prompt_tokens + self.answer_tokens
+        """Prompt, answer and spare together."""
+        return self.prompt_tokens + self.answer_tokens + self.spare_tokens
+
+    def repeatable(self) -> Slice:
+        """A slice that has none to spare, with room for the same call once more."""
+        return evolve(self, spare_tokens=self.tokens, micro_usd=2 * self.micro_usd)
 
 
 @dataclass(frozen=True, slots=True)

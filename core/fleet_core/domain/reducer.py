@@ -218,7 +218,7 @@ def _advance(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
     draft = strategy.next_step(state)
     # A step of no jobs would wait for nobody until the deadline.
     if draft is not None and draft.jobs:
-        jobs = [_job(state, draft, part) for part in draft.jobs]
+        jobs = _jobs(state, draft)
         if state.lease.covers(tuple(job.slice for job, _ in jobs)):
             return _open(turn, draft, jobs, now_ms)
         wanted = sum(job.slice.tokens for job, _ in jobs)
@@ -226,16 +226,27 @@ def _advance(turn: _Turn, now_ms: int, strategy: Strategy) -> _Turn:
         state = _note(evolve(state, exhausted=True), f"{said}, {state.lease.free_tokens} free")
         draft = strategy.next_step(state)
         if draft and draft.jobs and not any(isinstance(p.work, ModelCall) for p in draft.jobs):
-            jobs = [_job(state, draft, part) for part in draft.jobs]
-            return _open(evolve(turn, state=state), draft, jobs, now_ms)
+            return _open(evolve(turn, state=state), draft, _jobs(state, draft), now_ms)
         turn = evolve(turn, state=state)
     return _conclude(turn, now_ms, strategy)
 
 
-def _job(state: Deliberation, draft: StepDraft, part: JobDraft) -> tuple[AgentJob, JobRecord]:
+def _jobs(state: Deliberation, draft: StepDraft) -> list[tuple[AgentJob, JobRecord]]:
+    """The jobs of a step, with room to repeat calls that are cut if the lease has it for all."""
+    shares = tuple(_slice(part, state.lease.deadline_ms) for part in draft.jobs)
+    roomy = tuple(share.repeatable() for share in shares)
+    if state.lease.covers(roomy):
+        shares = roomy
+    return [
+        _job(state, draft, part, share) for part, share in zip(draft.jobs, shares, strict=True)
+    ]
+
+
+def _job(
+    state: Deliberation, draft: StepDraft, part: JobDraft, share: Slice
+) -> tuple[AgentJob, JobRecord]:
     key = JobKey(draft.round, draft.name, part.agent.number, part.sample)
     identity = job_id(state.deliberation_id, key, part.work)
-    share = _slice(part, state.lease.deadline_ms)
     job = AgentJob(
         identity,
         state.deliberation_id,

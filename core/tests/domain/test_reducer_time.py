@@ -12,7 +12,7 @@ from fleet_core.domain.events import ADVANCED, AMENDED, COMPLETED, DECIDED
 from fleet_core.domain.inputs import Due, Extend, PackRefused, ResultArrived
 from fleet_core.domain.job import AgentResult, Failure, Standing
 from fleet_core.domain.lease import Lease, Slice
-from fleet_core.domain.model_call import Sampling, Usage
+from fleet_core.domain.model_call import Price, Sampling, Usage
 from fleet_core.domain.plan import CheckSpec
 from fleet_core.domain.protocols.peer_review import PeerReview
 from fleet_core.domain.protocols.vote import Vote
@@ -231,6 +231,31 @@ def test_a_lease_that_covers_nothing_fails_and_makes_no_call() -> None:
     assert play.now.phase is Phase.FAILED
     assert not play.jobs
     assert play.now.exhausted
+
+
+@pytest.mark.parametrize(("times", "spare"), [(4, True), (3, False), (2, False)])
+@pytest.mark.parametrize("limited", ["tokens", "micro_usd"])
+def test_calls_get_room_to_be_repeated_where_the_lease_has_it_for_the_whole_step(
+    limited: str, times: int, *, spare: bool
+) -> None:
+    council = seats("DEV", 2)
+    priced = tuple(
+        replace(agent, binding=replace(agent.binding, price=Price(10**6, 10**6)))
+        for agent in council.agents
+    )
+    start = start_with(replace(council, agents=priced), STEP)
+    (once,) = {
+        job.slice.prompt_tokens + job.slice.answer_tokens
+        for job in Play(VOTE).begin(start).jobs.values()
+    }
+    play = Play(VOTE).begin(
+        replace(start, lease=replace(start.lease, **{limited: times * once}))  # a token costs 1
+    )
+    assert [job.slice.spare_tokens for job in play.jobs.values()] == [once * spare] * 2
+    assert {job.slice.micro_usd for job in play.jobs.values()} == {once * (1 + spare)}
+    ended = play.run(text_of).now
+    assert ended.phase is Phase.DECIDED
+    assert (ended.lease.reserved_tokens, ended.lease.reserved_micro_usd) == (0, 0)
 
 
 def test_extending_adds_to_what_is_limited_only() -> None:

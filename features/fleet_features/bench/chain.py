@@ -4,7 +4,8 @@ A plan of one task with a council of one (`vote`: one model call) goes from
 `planning.plan.approved` to `orchestration.deliberation.completed` through the services: JetStream,
 the orchestrator, gRPC, the executor, a Ray worker, HTTP, and back. In turn with the floor
 (`chain_floor`), on the same servers: one at a time for the latency, 32 in flight for the
-throughput. Documents and events of the floor are as large as ours.
+throughput. Documents and events of the floor are as large as ours, and both ask the model in the
+same way: first for answers in one piece, then for streamed ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from fleet_features.bench import chain_floor
 from fleet_features.bench.figures import Figure, report
 from fleet_features.bench.servers import (
     Servers,
+    asked,
     free_address,
     real_servers,
     running,
@@ -56,23 +58,35 @@ def run(rounds: int) -> int:
 
 
 async def _run(rounds: int) -> int:
+    figures = []
+    for streamed in (False, True):
+        figures += _figures(await _measured(rounds, streamed=streamed), streamed=streamed)
+    return report("chain", rounds, figures)
+
+
+async def _measured(rounds: int, *, streamed: bool) -> dict[str, list[_Round]]:
+    """The chains by what they are called, round by round in turn, on servers of their own."""
     with tempfile.TemporaryDirectory(prefix="fleet-chain-") as name:
+        folder = Path(name)
         async with AsyncExitStack() as stack:
-            servers = await real_servers(stack, Path(name))
-            ours = await stack.enter_async_context(_ours(servers, Path(name)))
-            await ours.warm(_WARM)
-            sizes = await _sizes(servers, Path(name))
-            floor = await stack.enter_async_context(_floor(servers, Path(name), sizes, writes=True))
-            await floor.warm(_WARM)
-            alone = await stack.enter_async_context(
-                _floor(servers, Path(name), sizes, writes=False)
-            )
-            await alone.warm(_WARM)
-            measured: dict[str, list[_Round]] = {"floor": [], "ours": [], "hops alone": []}
+            servers = await real_servers(stack, folder)
+            sets = settings(servers, streamed=streamed)
+            chains = {"ours": await stack.enter_async_context(_ours(servers, sets, folder))}
+            await chains["ours"].warm(_WARM)
+            sizes = await _sizes(sets, folder)
+            given = ["--sizes", json.dumps(sizes), "--body", json.dumps(asked(streamed=streamed))]
+            floor = _floor(servers, folder, given, sizes)
+            chains["floor"] = await stack.enter_async_context(floor)
+            if not streamed:
+                alone = _floor(servers, folder, [*given, "--no-writes"], sizes)
+                chains["hops alone"] = await stack.enter_async_context(alone)
+            for chain in chains.values():
+                await chain.warm(_WARM)
+            measured: dict[str, list[_Round]] = {called: [] for called in chains}
             for _ in range(rounds):
-                for called, chain in (("floor", floor), ("ours", ours), ("hops alone", alone)):
+                for called, chain in chains.items():
                     measured[called].append(await chain.measured())
-    return report("chain", rounds, _figures(measured))
+    return measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +105,23 @@ class _Round:
         return statistics.quantiles(self.seconds, n=100)[98]
 
 
-def _figures(measured: dict[str, list[_Round]]) -> list[Figure]:
+def _figures(measured: dict[str, list[_Round]], *, streamed: bool) -> list[Figure]:
+    how = ", streamed" if streamed else ""
     pairs = list(zip(measured["floor"], measured["ours"], strict=True))
+    medians = tuple(ours.median / floor.median for floor, ours in pairs)
+    tails = tuple(ours.p99 / floor.p99 for floor, ours in pairs)
+    rates = tuple(ours.rate / floor.rate for floor, ours in pairs)
     out = [
-        Figure(
-            "latency, median", tuple(o.median / f.median for f, o in pairs), "ratio", "lower", 1.5
-        ),
-        Figure("latency, p99", tuple(o.p99 / f.p99 for f, o in pairs), "ratio", "lower", 2.0),
-        Figure(
-            "throughput, 32 in flight",
-            tuple(o.rate / f.rate for f, o in pairs),
-            "ratio",
-            "higher",
-            0.5,
-        ),
+        Figure(f"latency, median{how}", medians, "ratio", "lower", 1.5),
+        Figure(f"latency, p99{how}", tails, "ratio", "lower", 2.0),
+        Figure(f"throughput, 32 in flight{how}", rates, "ratio", "higher", 0.5),
     ]
     for called, rounds in measured.items():
+        name = f"{called}{how}"
         out += [
-            Figure(f"{called}: median", tuple(r.median * 1000 for r in rounds), "ms", "lower"),
-            Figure(f"{called}: p99", tuple(r.p99 * 1000 for r in rounds), "ms", "lower"),
-            Figure(f"{called}: 32 in flight", tuple(r.rate for r in rounds), "1/s", "higher"),
+            Figure(f"{name}: median", tuple(r.median * 1000 for r in rounds), "ms", "lower"),
+            Figure(f"{name}: p99", tuple(r.p99 * 1000 for r in rounds), "ms", "lower"),
+            Figure(f"{name}: 32 in flight", tuple(r.rate for r in rounds), "1/s", "higher"),
         ]
     return out
 
@@ -173,7 +184,7 @@ class Chain:
 
 
 @asynccontextmanager
-async def _ours(servers: Servers, folder: Path) -> AsyncIterator[Chain]:
+async def _ours(servers: Servers, sets: Mapping[str, str], folder: Path) -> AsyncIterator[Chain]:
     client = await nats.connect(servers.nats)
     stream = client.jetstream()
 
@@ -193,7 +204,7 @@ async def _ours(servers: Servers, folder: Path) -> AsyncIterator[Chain]:
         chain.ended(data["plan_id"])
 
     await client.subscribe(COMPLETED, cb=arrived)
-    with served("executor", servers, folder), served("orchestrator", servers, folder):
+    with served("executor", sets, folder), served("orchestrator", sets, folder):
         yield chain
     await client.close()
 
@@ -203,10 +214,10 @@ def _plan() -> Plan:
     return Plan(f"chain-{uuid.uuid4().hex}", "A page to sign in", (task,))
 
 
-async def _sizes(servers: Servers, folder: Path) -> dict[str, int]:
+async def _sizes(sets: Mapping[str, str], folder: Path) -> dict[str, int]:
     """Bytes of the documents and events of ours, for the floor to write as many."""
-    sets = [f"{key}={value}" for key, value in settings(servers).items()]
-    profile = bound("fleet", layered("fleet", {}, sets), Registry.discovered())
+    listed = [f"{key}={value}" for key, value in sets.items()]
+    profile = bound("fleet", layered("fleet", {}, listed), Registry.discovered())
     context = FactoryContext(system_clock, secrets_from(os.environ), folder / "home")
     ports_wanted = (PortName.STATE, PortName.BUS)
     async with opened_ports(profile, context, only=ports_wanted) as ports:
@@ -233,7 +244,7 @@ async def _sizes(servers: Servers, folder: Path) -> dict[str, int]:
 
 @asynccontextmanager
 async def _floor(
-    servers: Servers, folder: Path, sizes: dict[str, int], *, writes: bool
+    servers: Servers, folder: Path, options: Sequence[str], sizes: dict[str, int]
 ) -> AsyncIterator[Chain]:
     """The floor's two processes, up and idle until they are measured."""
     client = await nats.connect(servers.nats)
@@ -263,16 +274,10 @@ async def _floor(
         servers.valkey.replace("valkey:", "redis:", 1),
     ]
     given += ["--ray", servers.ray, "--model", servers.model, "--executor", free_address()]
-    given += ["--sizes", json.dumps(sizes), "--body", json.dumps(_body())]
-    given += [] if writes else ["--no-writes"]
+    given += options
     with ExitStack() as processes:
         for log in logs:
             command = [sys.executable, "-m", _HERE, log.name.partition("-")[0], *given]
             processes.enter_context(running(command, log))
         yield chain
     await client.close()
-
-
-def _body() -> dict[str, Any]:
-    text = "You are a developer. " * 60
-    return {"model": "stub", "messages": [{"role": "user", "content": text}], "max_tokens": 512}

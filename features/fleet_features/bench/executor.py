@@ -4,8 +4,8 @@ Steps of four jobs go over gRPC to an executor, which claims them, runs them in 
 journals and publishes each result; results are counted on NATS. Twice: an executor whose stores are
 in memory, which like the floor keeps nothing, shows what gRPC, Execute and the Ray runner cost; the
 service of the profile `fleet` shows what it costs on top to keep claims, jobs and journal on Valkey
-and results on JetStream. In turn with the floor (`executor_floor`): calls by bare actors. As many
-are in flight everywhere.
+and results on JetStream. In turn with the floor (`executor_floor`): the same calls by bare actors,
+first for answers in one piece, then for streamed ones. As many are in flight everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,9 @@ from fleet_core.domain.model_call import Message, ModelRequest, Sampling, Speake
 from fleet_core.ports.executor import Executor
 from fleet_features.bench.figures import Figure, report
 from fleet_features.bench.servers import (
+    PROMPT,
     Servers,
+    asked,
     free_address,
     real_servers,
     running,
@@ -46,7 +48,6 @@ from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.registry import Registry
 
 _COUNT, _AT_ONCE, _STEP = 960, 32, 4
-_TEXT = "You are a developer. " * 60
 _HOUR_MS = 3_600_000
 _PATIENCE_S = 120.0
 _PLAN = "0" * 32
@@ -58,31 +59,41 @@ def run(rounds: int) -> int:
 
 
 async def _run(rounds: int) -> int:
+    figures = []
+    for streamed in (False, True):
+        figures += await _measured(rounds, streamed=streamed)
+    return report("executor", rounds, figures)
+
+
+async def _measured(rounds: int, *, streamed: bool) -> list[Figure]:
+    """Round by round in turn, on servers of their own."""
     bare: list[float] = []
     ours: list[float] = []
     kept: list[float] = []
     with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
+        folder = Path(name)
         async with AsyncExitStack() as stack:
-            servers = await real_servers(stack, Path(name))
-            floor = await stack.enter_async_context(_floor(servers, Path(name)))
-            light = await stack.enter_async_context(_ours(servers, Path(name), keeps=False))
-            fleet = await stack.enter_async_context(_ours(servers, Path(name), keeps=True))
+            servers = await real_servers(stack, folder)
+            floor = await stack.enter_async_context(_floor(servers, folder, streamed=streamed))
+            sets = settings(servers, streamed=streamed)
+            light = await stack.enter_async_context(_ours(servers, sets, folder, keeps=False))
+            fleet = await stack.enter_async_context(_ours(servers, sets, folder, keeps=True))
             for one in (light, fleet):
                 await one.rate(_AT_ONCE * 4)
             for _ in range(rounds):
                 bare.append(await floor.rate())
                 ours.append(await light.rate(_COUNT))
                 kept.append(await fleet.rate(_COUNT))
-    figures = [
-        Figure(
-            "jobs through gRPC and Ray, 32 in flight", _over(ours, bare), "ratio", "higher", 0.6
-        ),
-        Figure("the same, claimed, journaled, published", _over(kept, bare), "ratio", "higher"),
-        Figure("bare actors", tuple(bare), "1/s", "higher"),
-        Figure("through gRPC and Ray", tuple(ours), "1/s", "higher"),
-        Figure("claimed, journaled, published", tuple(kept), "1/s", "higher"),
+    how = ", streamed" if streamed else ""
+    through = f"jobs through gRPC and Ray, 32 in flight{how}"
+    keeping = f"the same, claimed, journaled, published{how}"
+    return [
+        Figure(through, _over(ours, bare), "ratio", "higher", 0.6),
+        Figure(keeping, _over(kept, bare), "ratio", "higher"),
+        Figure(f"bare actors{how}", tuple(bare), "1/s", "higher"),
+        Figure(f"through gRPC and Ray{how}", tuple(ours), "1/s", "higher"),
+        Figure(f"claimed, journaled, published{how}", tuple(kept), "1/s", "higher"),
     ]
-    return report("executor", rounds, figures)
 
 
 def _over(ours: Sequence[float], bare: Sequence[float]) -> tuple[float, ...]:
@@ -106,8 +117,8 @@ class _Floor:
 
 
 @asynccontextmanager
-async def _floor(servers: Servers, folder: Path) -> AsyncIterator[_Floor]:
-    body = {"model": "stub", "messages": [{"role": "user", "content": _TEXT}], "max_tokens": 512}
+async def _floor(servers: Servers, folder: Path, *, streamed: bool) -> AsyncIterator[_Floor]:
+    body = asked(streamed=streamed)
     command = [sys.executable, "-m", "fleet_features.bench.executor_floor"]
     command += ["--ray", servers.ray, "--model", servers.model, "--body", json.dumps(body)]
     command += ["--count", str(_COUNT), "--at-once", str(_AT_ONCE)]
@@ -164,15 +175,17 @@ class _Ours:
 
 
 @asynccontextmanager
-async def _ours(servers: Servers, folder: Path, *, keeps: bool) -> AsyncIterator[_Ours]:
+async def _ours(
+    servers: Servers, sets: Mapping[str, str], folder: Path, *, keeps: bool
+) -> AsyncIterator[_Ours]:
     address = free_address()
-    sets = [f"{key}={value}" for key, value in settings(servers).items()]
-    sets.append(f'executor.address=["{address}"]')
-    profile = bound("fleet", layered("fleet", {}, sets), Registry.discovered())
+    listed = [f"{key}={value}" for key, value in sets.items()]
+    listed.append(f'executor.address=["{address}"]')
+    profile = bound("fleet", layered("fleet", {}, listed), Registry.discovered())
     context = FactoryContext(system_clock, secrets_from(os.environ), folder / "home")
     client = await nats.connect(servers.nats)
     only = (PortName.EXECUTOR, PortName.BLOBS)
-    with _service(servers, folder, address, keeps=keeps):
+    with _service(servers, sets, folder, address, keeps=keeps):
         async with opened_ports(profile, context, only=only) as ports:
             ours = _Ours(ports[PortName.EXECUTOR])
 
@@ -186,21 +199,22 @@ async def _ours(servers: Servers, folder: Path, *, keeps: bool) -> AsyncIterator
 
 
 def _service(
-    servers: Servers, folder: Path, address: str, *, keeps: bool
+    servers: Servers, sets: Mapping[str, str], folder: Path, address: str, *, keeps: bool
 ) -> AbstractContextManager[None]:
-    more = {"runner.cpus": "0"}  # the workers of both lie side by side, and one is idle
+    # The workers of both lie side by side, and one is idle.
+    sets = {**sets, "runner.cpus": "0"}
     if keeps:
-        return served("executor", servers, folder, {**more, "services.executor.listen": address})
+        return served("executor", {**sets, "services.executor.listen": address}, folder)
     command = [sys.executable, "-m", "fleet_features.bench.executor_service"]
     command += ["--home", str(folder / "home"), "--listen", address, "--nats", servers.nats]
-    for key, value in (settings(servers) | more).items():
+    for key, value in sets.items():
         command += ["--set", f"{key}={value}"]
     return running(command, folder / "light.log")
 
 
 def _jobs(deliberation_id: str) -> Sequence[AgentJob]:
     request = ModelRequest(
-        "default", "stub", (Message(Speaker.USER, _TEXT),), Sampling(max_tokens=512)
+        "default", "stub", (Message(Speaker.USER, PROMPT),), Sampling(max_tokens=512)
     )
     work = ModelCall(request)
     share = Slice(estimate_prompt(request.messages), 512, 0, system_clock() + _HOUR_MS)

@@ -1,6 +1,7 @@
 """The floor of the executor: bare Ray actors that make the same HTTP calls.
 
-It imports nothing of the fleet: one driver, two asynchronous actors, each with one pooled session.
+It imports nothing of the fleet but its neighbour floor: one driver, two asynchronous actors, each
+with one pooled session.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 import aiohttp
 import ray
 
+from fleet_features.bench.overhead_floor import answered
+
 
 class Caller:
     """A worker: model calls over one pooled session."""
@@ -29,8 +32,7 @@ class Caller:
         """The model's answer."""
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        async with self._session.post(self._url, json=body) as answer:
-            return str((await answer.json())["choices"][0]["message"]["content"])
+        return await answered(self._session, self._url, body)
 
 
 async def measured(callers: list[Any], body: dict[str, Any], count: int, at_once: int) -> float:

@@ -15,12 +15,14 @@ import time
 import aiohttp
 
 STEPS = (3, 3, 3, 1)
+_PATH = "/v1/chat/completions"
 
 
-async def _call(session: aiohttp.ClientSession, body: dict[str, object]) -> str:
+async def answered(session: aiohttp.ClientSession, url: str, body: dict[str, object]) -> str:
+    """The text that a chat completion ends with, whether it is streamed or not."""
     payload = json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
-    async with session.post("/v1/chat/completions", data=payload, headers=headers) as response:
+    async with session.post(url, data=payload, headers=headers) as response:
         response.raise_for_status()
         if not body.get("stream"):
             return str((await response.json())["choices"][0]["message"]["content"])
@@ -36,7 +38,8 @@ async def _call(session: aiohttp.ClientSession, body: dict[str, object]) -> str:
 async def _council(session: aiohttp.ClientSession, bodies: list[dict[str, object]]) -> None:
     at = 0
     for size in STEPS:
-        answers = await asyncio.gather(*(_call(session, b) for b in bodies[at : at + size]))
+        step = bodies[at : at + size]
+        answers = await asyncio.gather(*(answered(session, _PATH, body) for body in step))
         assert all(answers)
         at += size
 

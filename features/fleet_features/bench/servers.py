@@ -6,16 +6,18 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fleet_bootstraps.stack.nats import nats_server
 from fleet_bootstraps.stack.ray import ray_head
 from fleet_bootstraps.stack.valkey import valkey_server
 from fleet_features.bench.overhead import stub
 
+PROMPT = "You are a developer. " * 60
 _TOKEN = "bench-" + "0" * 32
 _RAY = {
     "RAY_AUTH_MODE": "token",
@@ -45,8 +47,13 @@ async def real_servers(stack: AsyncExitStack, folder: Path) -> Servers:
     return Servers(bus, keeping, head.address, stack.enter_context(stub()))
 
 
-def settings(servers: Servers) -> dict[str, str]:
-    """What is laid over the profile `fleet`: the servers, and one call for each task."""
+def settings(servers: Servers, *, streamed: bool) -> dict[str, str]:
+    """What is laid over the profile `fleet`: the servers, and one call for each task.
+
+    Args:
+        servers: that are up.
+        streamed: how the model is asked: as the floor does, or the two make different calls.
+    """
     return {
         "bus.servers": f'["{servers.nats}"]',
         "tokens.servers": f'["{servers.nats}"]',
@@ -54,20 +61,34 @@ def settings(servers: Servers) -> dict[str, str]:
         "blobs.url": servers.valkey,
         "model.base_url": f"{servers.model}/v1",
         "model.model": "stub",
+        "model.stream": "true" if streamed else "false",
         "runner.address": servers.ray,
         "deliberation.protocol": "vote",
         "councils.DEV.size": "1",
     }
 
 
+def asked(*, streamed: bool) -> dict[str, Any]:
+    """The body that a floor asks the model with."""
+    messages = [{"role": "user", "content": PROMPT}]
+    body: dict[str, Any] = {"model": "stub", "messages": messages, "max_tokens": 512}
+    if streamed:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return body
+
+
 @contextmanager
-def served(
-    service: str, servers: Servers, folder: Path, more: dict[str, str] | None = None
-) -> Iterator[None]:
-    """A service of the profile `fleet` in a process of its own; its log lies in the folder."""
+def served(service: str, sets: Mapping[str, str], folder: Path) -> Iterator[None]:
+    """A service of the profile `fleet` in a process of its own; its log lies in the folder.
+
+    Args:
+        service: its name.
+        sets: see `settings`.
+        folder: holds FLEET_HOME too, which services of one fleet share.
+    """
     command = [sys.executable, "-c", _FLEET, "--home", str(folder / "home")]
     command += ["serve", service, "--profile", "fleet", "--json"]
-    for key, value in (settings(servers) | (more or {})).items():
+    for key, value in sets.items():
         command += ["--set", f"{key}={value}"]
     with running(command, folder / f"{service}.log"):
         yield

@@ -14,6 +14,7 @@ Feature: A model's server that misbehaves
       | agent 2 is asked to wait 0.2 s once                   | 2     |
       | the server of agent 2 fails with status 500 2 times   | 3     |
       | the server of agent 2 fails with status 503 1 times   | 2     |
+      | the answer of agent 2 is cut off once                 | 2     |
 
   @scripted @faults
   Scenario Outline: What does not pass is a failed job with its reason, never invented text

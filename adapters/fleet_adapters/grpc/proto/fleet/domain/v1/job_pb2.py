@@ -25,31 +25,31 @@ _sym_db = _symbol_database.Default()
 from fleet_adapters.grpc.proto.fleet.domain.v1 import model_pb2 as fleet_dot_domain_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66leet/domain/v1/job.proto\x12\x0f\x66leet.domain.v1\x1a\x1b\x66leet/domain/v1/model.proto\"D\n\x06JobKey\x12\r\n\x05round\x18\x01 \x01(\x03\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\x03\x12\x0e\n\x06sample\x18\x04 \x01(\x03\"]\n\x05Slice\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x15\n\ranswer_tokens\x18\x02 \x01(\x03\x12\x11\n\tmicro_usd\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\x03\"b\n\tModelCall\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.fleet.domain.v1.ModelRequest\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.fleet.domain.v1.Price\"B\n\x0c\x43heckRequest\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x10\n\x08proposal\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\"\xd1\x02\n\x08\x41gentJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65liberation_id\x18\x02 \x01(\t\x12\x0f\n\x07plan_id\x18\x03 \x01(\t\x12\r\n\x05story\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x0c\n\x04task\x18\x06 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x07 \x01(\t\x12\x0c\n\x04role\x18\x08 \x01(\t\x12$\n\x03key\x18\t \x01(\x0b\x32\x17.fleet.domain.v1.JobKey\x12\x30\n\nmodel_call\x18\n \x01(\x0b\x32\x1a.fleet.domain.v1.ModelCallH\x00\x12\x36\n\rcheck_request\x18\x0b \x01(\x0b\x32\x1d.fleet.domain.v1.CheckRequestH\x00\x12%\n\x05slice\x18\x0c \x01(\x0b\x32\x16.fleet.domain.v1.SliceB\x06\n\x04work\"u\n\x08\x45vidence\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12+\n\x08standing\x18\x02 \x01(\x0e\x32\x19.fleet.domain.v1.Standing\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06output\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\"\'\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xc7\x02\n\x0b\x41gentResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65liberation_id\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12$\n\x03key\x18\x04 \x01(\x0b\x32\x17.fleet.domain.v1.JobKey\x12)\n\x07outcome\x18\x05 \x01(\x0e\x32\x18.fleet.domain.v1.Outcome\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0e\n\x06\x66inish\x18\x07 \x01(\t\x12+\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x19.fleet.domain.v1.Evidence\x12%\n\x05usage\x18\t \x01(\x0b\x32\x16.fleet.domain.v1.Usage\x12\x13\n\x0b\x64uration_ms\x18\n \x01(\x03\x12)\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x18.fleet.domain.v1.Failure*]\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n\nOUTCOME_OK\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x15\n\x11OUTCOME_CANCELLED\x10\x03*d\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTANDING_PASSED\x10\x01\x12\x14\n\x10STANDING_NOT_RUN\x10\x02\x12\x13\n\x0fSTANDING_FAILED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66leet/domain/v1/job.proto\x12\x0f\x66leet.domain.v1\x1a\x1b\x66leet/domain/v1/model.proto\"D\n\x06JobKey\x12\r\n\x05round\x18\x01 \x01(\x03\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\x03\x12\x0e\n\x06sample\x18\x04 \x01(\x03\"s\n\x05Slice\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x15\n\ranswer_tokens\x18\x02 \x01(\x03\x12\x11\n\tmicro_usd\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\x03\x12\x14\n\x0cspare_tokens\x18\x05 \x01(\x03\"b\n\tModelCall\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.fleet.domain.v1.ModelRequest\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.fleet.domain.v1.Price\"B\n\x0c\x43heckRequest\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x10\n\x08proposal\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\"\xd1\x02\n\x08\x41gentJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65liberation_id\x18\x02 \x01(\t\x12\x0f\n\x07plan_id\x18\x03 \x01(\t\x12\r\n\x05story\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x0c\n\x04task\x18\x06 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x07 \x01(\t\x12\x0c\n\x04role\x18\x08 \x01(\t\x12$\n\x03key\x18\t \x01(\x0b\x32\x17.fleet.domain.v1.JobKey\x12\x30\n\nmodel_call\x18\n \x01(\x0b\x32\x1a.fleet.domain.v1.ModelCallH\x00\x12\x36\n\rcheck_request\x18\x0b \x01(\x0b\x32\x1d.fleet.domain.v1.CheckRequestH\x00\x12%\n\x05slice\x18\x0c \x01(\x0b\x32\x16.fleet.domain.v1.SliceB\x06\n\x04work\"u\n\x08\x45vidence\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12+\n\x08standing\x18\x02 \x01(\x0e\x32\x19.fleet.domain.v1.Standing\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06output\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\"\'\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xc7\x02\n\x0b\x41gentResult\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65liberation_id\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12$\n\x03key\x18\x04 \x01(\x0b\x32\x17.fleet.domain.v1.JobKey\x12)\n\x07outcome\x18\x05 \x01(\x0e\x32\x18.fleet.domain.v1.Outcome\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0e\n\x06\x66inish\x18\x07 \x01(\t\x12+\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x19.fleet.domain.v1.Evidence\x12%\n\x05usage\x18\t \x01(\x0b\x32\x16.fleet.domain.v1.Usage\x12\x13\n\x0b\x64uration_ms\x18\n \x01(\x03\x12)\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x18.fleet.domain.v1.Failure*]\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n\nOUTCOME_OK\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x15\n\x11OUTCOME_CANCELLED\x10\x03*d\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTANDING_PASSED\x10\x01\x12\x14\n\x10STANDING_NOT_RUN\x10\x02\x12\x13\n\x0fSTANDING_FAILED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleet_adapters.grpc.proto.fleet.domain.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=1238
-  _globals['_OUTCOME']._serialized_end=1331
-  _globals['_STANDING']._serialized_start=1333
-  _globals['_STANDING']._serialized_end=1433
+  _globals['_OUTCOME']._serialized_start=1260
+  _globals['_OUTCOME']._serialized_end=1353
+  _globals['_STANDING']._serialized_start=1355
+  _globals['_STANDING']._serialized_end=1455
   _globals['_JOBKEY']._serialized_start=75
   _globals['_JOBKEY']._serialized_end=143
   _globals['_SLICE']._serialized_start=145
-  _globals['_SLICE']._serialized_end=238
-  _globals['_MODELCALL']._serialized_start=240
-  _globals['_MODELCALL']._serialized_end=338
-  _globals['_CHECKREQUEST']._serialized_start=340
-  _globals['_CHECKREQUEST']._serialized_end=406
-  _globals['_AGENTJOB']._serialized_start=409
-  _globals['_AGENTJOB']._serialized_end=746
-  _globals['_EVIDENCE']._serialized_start=748
-  _globals['_EVIDENCE']._serialized_end=865
-  _globals['_FAILURE']._serialized_start=867
-  _globals['_FAILURE']._serialized_end=906
-  _globals['_AGENTRESULT']._serialized_start=909
-  _globals['_AGENTRESULT']._serialized_end=1236
+  _globals['_SLICE']._serialized_end=260
+  _globals['_MODELCALL']._serialized_start=262
+  _globals['_MODELCALL']._serialized_end=360
+  _globals['_CHECKREQUEST']._serialized_start=362
+  _globals['_CHECKREQUEST']._serialized_end=428
+  _globals['_AGENTJOB']._serialized_start=431
+  _globals['_AGENTJOB']._serialized_end=768
+  _globals['_EVIDENCE']._serialized_start=770
+  _globals['_EVIDENCE']._serialized_end=887
+  _globals['_FAILURE']._serialized_start=889
+  _globals['_FAILURE']._serialized_end=928
+  _globals['_AGENTRESULT']._serialized_start=931
+  _globals['_AGENTRESULT']._serialized_end=1258
 # @@protoc_insertion_point(module_scope)

@@ -102,14 +102,17 @@ class Slice(_message.Message):
     ANSWER_TOKENS_FIELD_NUMBER: _builtins.int
     MICRO_USD_FIELD_NUMBER: _builtins.int
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    SPARE_TOKENS_FIELD_NUMBER: _builtins.int
     prompt_tokens: _builtins.int
     """The reserved size of the prompt."""
     answer_tokens: _builtins.int
     """The longest answer."""
     micro_usd: _builtins.int
-    """Money for both, in micro-dollars."""
+    """Money for all its tokens, in micro-dollars."""
     deadline_ms: _builtins.int
     """UTC milliseconds."""
+    spare_tokens: _builtins.int
+    """Room to make a call once more that was cut, and is billed all the same."""
     def __init__(
         self,
         *,
@@ -117,10 +120,11 @@ class Slice(_message.Message):
         answer_tokens: _builtins.int = ...,
         micro_usd: _builtins.int = ...,
         deadline_ms: _builtins.int = ...,
+        spare_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_tokens", b"answer_tokens", "deadline_ms", b"deadline_ms", "micro_usd", b"micro_usd", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_tokens", b"answer_tokens", "deadline_ms", b"deadline_ms", "micro_usd", b"micro_usd", "prompt_tokens", b"prompt_tokens", "spare_tokens", b"spare_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
