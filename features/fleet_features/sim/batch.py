@@ -6,7 +6,9 @@ import json
 import os
 import select
 import signal
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from time import monotonic
 from typing import Any
@@ -18,7 +20,18 @@ _PATIENCE_S = 120.0
 """Real seconds that a seed may take: a loop without an await never gives the others a turn."""
 
 
-def run_all(seeds: Iterable[int], side_by_side: int) -> Iterator[Report]:
+def run_all(seeds: Sequence[int], side_by_side: int) -> Iterator[Report]:
+    """The seeds' reports, in their order: the first to break is the same every time."""
+    ended: dict[int, Report] = {}
+    order = deque(seeds)
+    with closing(_as_they_end(seeds, side_by_side)) as reports:
+        for report in reports:
+            ended[report.seed] = report
+            while order and order[0] in ended:
+                yield ended.pop(order.popleft())
+
+
+def _as_they_end(seeds: Iterable[int], side_by_side: int) -> Generator[Report, None, None]:
     """The seeds' reports as they come.
 
     A child process ends without tidying up: what a simulated process left unfinished must not be
