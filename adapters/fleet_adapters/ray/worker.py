@@ -31,6 +31,9 @@ from fleet_plugins.rebind import rebound
 from fleet_plugins.registry import Registry
 
 _log = logging.getLogger("fleet.runner.ray.worker")
+_GATHER_S = 0.001
+"""How long an ended run waits for others to be told with: an answer by Ray costs as much as a run.
+"""
 
 
 class Worker:
@@ -141,9 +144,7 @@ class Worker:
                 said.append(piece)
                 return
             self._said[number] = [piece]
-            if self._timer is None:
-                loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(self._stream_s, self._news.set)
+            self._tell(self._stream_s)
 
         return on_text
 
@@ -159,7 +160,19 @@ class Worker:
             self._ended.append(["broken", number, f"{type(error).__name__}: {error}"])
         else:
             self._ended.append(["done", number, to_data(run.result())])
-        self._news.set()
+        self._tell(_GATHER_S if self._runs else 0.0)
+
+    def _tell(self, within_s: float) -> None:
+        """Let `listen` answer; a later wish than one there is already changes nothing."""
+        if not within_s:
+            self._news.set()
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + within_s:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(within_s, self._news.set)
 
 
 class _Kept:
