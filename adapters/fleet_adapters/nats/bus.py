@@ -28,11 +28,12 @@ from fleet_adapters.nats._subjects import (
 from fleet_adapters.nats._subscriber import Subscriber
 from fleet_adapters.nats.settings import NatsSettings
 from fleet_adapters.nats.streams import create_missing, report
-from fleet_core.domain.events import DEAD, Event, Stream, encode, stream_of
+from fleet_core.domain.events import DEAD, Event, Stream, stream_of, to_cloudevent
 from fleet_core.errors import DecodeError, InputError, StoreError
 from fleet_core.ports.clock import Clock
 from fleet_core.ports.event_bus import EventBus, Stored, Subscription
 from fleet_plugins.api import FactoryContext
+from fleet_plugins.kit.json_bytes import dump_wire
 
 _PLAIN_ID = re.compile(r"[!-~]{1,200}")
 _TURN = 64  # replayed events before other tasks get a turn
@@ -155,7 +156,7 @@ class NatsEventBus(EventBus):
                 f"event {event.event_id}: NATS has no subject {event.subject!r}",
                 "subjects are words with dots between, without spaces, * and >",
             )
-        raw = encode(event)
+        raw = dump_wire(to_cloudevent(event))
         most = self._settings.max_event_bytes
         if event.subject.startswith(f"{DEAD}."):  # a letter holds an event, and says why
             most = max(most, self._link.client.max_payload)

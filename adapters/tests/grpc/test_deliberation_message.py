@@ -50,7 +50,8 @@ FULL = Deliberation(
             1, 2, "propose", 3, 4,
             (
                 JobRecord(
-                    "j", "ann", JobKey(1, "propose", 1, 2), Slice(1, 2, 3, 4, 5), "digest", ("x", "y"),
+                    "j", "ann", JobKey(1, "propose", 1, 2), Slice(1, 2, 3, 4, 5), "digest",
+                    ("x", "y"),
                     Ended(
                         Outcome.FAILED, "text", "stop", EVIDENCE, Usage(1, 2, 3, 4), 5,
                         Failure("deadline", "late"), late=True,

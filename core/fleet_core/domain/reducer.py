@@ -237,9 +237,7 @@ def _jobs(state: Deliberation, draft: StepDraft) -> list[tuple[AgentJob, JobReco
     roomy = tuple(share.repeatable() for share in shares)
     if state.lease.covers(roomy):
         shares = roomy
-    return [
-        _job(state, draft, part, share) for part, share in zip(draft.jobs, shares, strict=True)
-    ]
+    return [_job(state, draft, part, share) for part, share in zip(draft.jobs, shares, strict=True)]
 
 
 def _job(

@@ -29,6 +29,7 @@ from fleet_core.domain.inputs import (
     Start,
 )
 from fleet_core.domain.job import AgentJob, AgentResult, Failure
+from fleet_core.domain.plan_run import PlanRun
 from fleet_core.domain.reducer import Strategy, reduce
 from fleet_core.errors import Conflict, DecodeError, FleetError, InputError, NotFound
 from fleet_core.ports.event_bus import Delivery, Subscription
@@ -143,8 +144,15 @@ class Deliberate:
         """Names of the protocols that deliberations can follow."""
         return frozenset(self._strategies)
 
-    async def start(self, start: Start) -> Deliberation:
-        """Put a task to its council; the same start again goes on with what there is."""
+    async def start(self, start: Start, run: PlanRun | None = None) -> Deliberation:
+        """Put a task to its council; the same start again goes on with what there is.
+
+        Args:
+            start: the task, its council and its lease.
+            run: the plan's, from whoever has it at hand; else it is read where it is saved.
+        """
+        if run is not None:
+            self._requests.know(run)
         identity = deliberation_id(
             start.plan_id, start.task, start.council, start.protocol, start.attempt
         )

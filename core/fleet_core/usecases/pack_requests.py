@@ -34,14 +34,18 @@ class PackRequests:
             run.terms.pack_tokens,
         )
 
+    def know(self, run: PlanRun) -> None:
+        """Keep a run that was saved; what a request takes of it stays within an attempt."""
+        self._runs[run.plan_id, run.attempt] = run
+        if len(self._runs) > _KEPT:
+            self._runs.popitem(last=False)
+
     async def _run(self, state: Deliberation) -> PlanRun:
-        key = (state.plan_id, state.attempt)
-        run = self._runs.get(key)
+        run = self._runs.get((state.plan_id, state.attempt))
         if run is None:
             (document,) = await self._state.get([keys.plan(state.plan_id)])
             if document is None:
                 raise NotFound(f"there is no plan {state.plan_id}")
-            run = self._runs[key] = load_object(PlanRun, document)
-            if len(self._runs) > _KEPT:
-                self._runs.popitem(last=False)
+            run = load_object(PlanRun, document)
+            self.know(run)
         return run

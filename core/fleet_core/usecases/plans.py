@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from fleet_core.domain.codec import from_data
+from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.deliberation import Phase, ProtocolSpec
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
@@ -37,7 +37,7 @@ from fleet_core.usecases.approvals import approve, approved_plan
 from fleet_core.usecases.consume import PATIENT, PROMPT_MS, consume
 from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate
-from fleet_core.usecases.documents import dump_object, load_object
+from fleet_core.usecases.documents import load_object
 from fleet_core.usecases.patience import until_available
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.stores import Stores
@@ -176,8 +176,11 @@ class Plans:
     async def _reduce(self, identity: str, given: PlanInput) -> PlanReduction:
         """Reduce and save; whoever loses the compare-and-set reduces again."""
         key = keys.plan(identity)
+        # What is approved is new almost always; where it is not, the save conflicts.
+        new = isinstance(given, Approved)
         while True:
-            (document,) = await self._state.get([key])
+            (document,) = (None,) if new else await self._state.get([key])
+            new = False
             run = self._read(document) if document is not None else None
             if run is None and not isinstance(given, Approved):
                 raise NotFound(f"there is no plan {identity}")
@@ -187,7 +190,7 @@ class Plans:
                 starts = _running(reduction.run, self._clock()) if again else ()
                 return PlanReduction(reduction.run, starts, changed=False)
             version = document.version if document is not None else 0
-            out: list[Write] = [Put(key, dump_object(reduction.run), version)]
+            out: list[Write] = [Put(key, self._stores.dump(to_data(reduction.run)), version)]
             marker = keys.plan_open(identity)
             out.append(Delete(marker) if reduction.run.settled else Put(marker, b""))
             try:
@@ -210,7 +213,7 @@ class Plans:
 
     async def _carry_out(self, reduction: PlanReduction) -> None:
         for start in reduction.starts:
-            await self._deliberate.start(start)
+            await self._deliberate.start(start, reduction.run)
 
     async def _recover(self) -> None:
         """Start again what saved plans say is running; each start is idempotent."""
