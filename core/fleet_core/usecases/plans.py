@@ -31,7 +31,7 @@ from fleet_core.domain.plan_run import (
 )
 from fleet_core.errors import Conflict, FleetError, NotFound, PlanError
 from fleet_core.ports.event_bus import Subscription
-from fleet_core.ports.state_store import Delete, Document, Put, Write
+from fleet_core.ports.state_store import Delete, Put, Write
 from fleet_core.usecases import keys
 from fleet_core.usecases.approvals import approve, approved_plan
 from fleet_core.usecases.consume import PATIENT, PROMPT_MS, consume
@@ -49,7 +49,7 @@ SUBSCRIPTION = Subscription(
     ack_wait_ms=PROMPT_MS,
     max_deliver=PATIENT,
 )
-_PARSED = 64
+_HELD = 64
 _STATES = {
     Phase.DECIDED: TaskState.DECIDED,
     Phase.FAILED: TaskState.FAILED,
@@ -82,7 +82,7 @@ class Plans:
         self._councils = councils
         self._protocol = protocol
         self._terms = terms
-        self._parsed: dict[str, tuple[int, PlanRun]] = {}
+        self._held: dict[str, tuple[int, PlanRun]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plans]:
@@ -174,42 +174,56 @@ class Plans:
                 )
 
     async def _reduce(self, identity: str, given: PlanInput) -> PlanReduction:
-        """Reduce and save; whoever loses the compare-and-set reduces again."""
+        """Reduce and save; whoever loses the compare-and-set reads and reduces again.
+
+        What an approval names is taken for new, and what is held here for the newest, until the
+        store says otherwise.
+        """
         key = keys.plan(identity)
-        # What is approved is new almost always; where it is not, the save conflicts.
-        new = isinstance(given, Approved)
+        held = self._held.get(identity)
+        known = held is None and not isinstance(given, Approved)  # what the store has
+        if known:
+            held = await self._read(identity)
         while True:
-            (document,) = (None,) if new else await self._state.get([key])
-            new = False
-            run = self._read(document) if document is not None else None
+            version, run = held or (0, None)
             if run is None and not isinstance(given, Approved):
                 raise NotFound(f"there is no plan {identity}")
             reduction = reduce_plan(run, given)
             if not reduction.changed:
+                if not known:
+                    held, known = await self._read(identity), True
+                    continue
                 again = _concerns(reduction.run, given)
                 starts = _running(reduction.run, self._clock()) if again else ()
                 return PlanReduction(reduction.run, starts, changed=False)
-            version = document.version if document is not None else 0
             out: list[Write] = [Put(key, self._stores.dump(to_data(reduction.run)), version)]
             marker = keys.plan_open(identity)
             out.append(Delete(marker) if reduction.run.settled else Put(marker, b""))
             try:
                 await self._state.commit(out)
             except Conflict:
+                held, known = await self._read(identity), True
                 continue
+            self._hold(identity, version + 1, reduction.run)
             return reduction
 
-    def _read(self, document: Document) -> PlanRun:
-        """The run in a document, parsed once for each of its versions."""
-        held = self._parsed.get(document.key)
+    async def _read(self, identity: str) -> tuple[int, PlanRun] | None:
+        """A plan's version and run as saved now; what is held already is not parsed again."""
+        (document,) = await self._state.get([keys.plan(identity)])
+        if document is None:
+            return None
+        held = self._held.get(identity)
         if held is None or held[0] != document.version:
-            held = self._parsed[document.key] = (
-                document.version,
-                load_object(PlanRun, document),
-            )
-            if len(self._parsed) > _PARSED:
-                del self._parsed[next(iter(self._parsed))]
-        return held[1]
+            held = self._hold(identity, document.version, load_object(PlanRun, document))
+        return held
+
+    def _hold(self, identity: str, version: int, run: PlanRun) -> tuple[int, PlanRun]:
+        """Of many plans, those that were touched last."""
+        self._held.pop(identity, None)
+        held = self._held[identity] = (version, run)
+        if len(self._held) > _HELD:
+            del self._held[next(iter(self._held))]
+        return held
 
     async def _carry_out(self, reduction: PlanReduction) -> None:
         for start in reduction.starts:
