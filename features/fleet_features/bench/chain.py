@@ -3,7 +3,8 @@
 A plan of one task with a council of one (`vote`: one model call) goes from
 `planning.plan.approved` to `orchestration.deliberation.completed` through the services: JetStream,
 the orchestrator, gRPC, the executor, a Ray worker, HTTP, and back. In turn with the floor
-(`chain_floor`), on the same servers: one at a time for the latency, 32 in flight for the
+(`chain_floor`), on the same servers: one at a time for the latency (the next one is handed in once
+the last is settled: its decision recorded, its plan saved as ended), 32 in flight for the
 throughput. Documents and events of the floor are as large as ours, and both ask the model in the
 same way: first for answers in one piece, then for streamed ones.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import nats
+import redis.asyncio as redis
 
 from fleet_bootstraps.fleet import opened_ports, system_clock
 from fleet_bootstraps.layers import layered
@@ -32,6 +34,7 @@ from fleet_bootstraps.profile import bound
 from fleet_bootstraps.secrets import secrets_from
 from fleet_core.domain.events import COMPLETED, encode
 from fleet_core.domain.plan import Plan, Task
+from fleet_core.usecases import keys
 from fleet_core.usecases.approvals import approval
 from fleet_features.bench import chain_floor
 from fleet_features.bench.figures import Figure, report
@@ -131,11 +134,18 @@ class Chain:
 
     Args:
         hand_in: publishes a task and returns its id, as `ended` will name it.
+        settled: returns once nothing is left to be done of a task that has ended.
         logs: of the processes between.
     """
 
-    def __init__(self, hand_in: Callable[[], Awaitable[str]], logs: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        hand_in: Callable[[], Awaitable[str]],
+        settled: Callable[[str], Awaitable[None]],
+        logs: Sequence[Path],
+    ) -> None:
         self._hand_in = hand_in
+        self._settled = settled
         self._logs = logs
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._early: set[str] = set()
@@ -148,8 +158,13 @@ class Chain:
         elif not waiting.done():
             waiting.set_result(None)
 
-    async def one(self) -> float:
-        """Seconds of one task."""
+    async def alone(self) -> float:
+        """Seconds of one task, which is settled afterwards."""
+        identity, seconds = await self._one()
+        await self._settled(identity)
+        return seconds
+
+    async def _one(self) -> tuple[str, float]:
         began = time.perf_counter()
         identity = await self._hand_in()
         if identity in self._early:
@@ -162,21 +177,21 @@ class Chain:
             except TimeoutError:
                 said = "\n".join(log.read_text()[-2000:] for log in self._logs)
                 raise RuntimeError(f"a task did not end; its services said:\n{said}") from None
-        return time.perf_counter() - began
+        return identity, time.perf_counter() - began
 
     async def warm(self, number: int) -> None:
         """So many tasks that do not count."""
         for _ in range(number):
-            await self.one()
+            await self.alone()
 
     async def measured(self) -> _Round:
         """One round."""
-        seconds = [await self.one() for _ in range(_SINGLE)]
+        seconds = [await self.alone() for _ in range(_SINGLE)]
         seats = asyncio.Semaphore(_AT_ONCE)
 
         async def seated() -> None:
             async with seats:
-                await self.one()
+                await self._one()
 
         began = time.perf_counter()
         await asyncio.gather(*(seated() for _ in range(_MANY)))
@@ -195,8 +210,15 @@ async def _ours(servers: Servers, sets: Mapping[str, str], folder: Path) -> Asyn
         await stream.publish(event.subject, encode(event), headers=header)
         return identity
 
+    kept = redis.Redis.from_url(servers.valkey.replace("valkey:", "redis:", 1))
+
+    async def settled(identity: str) -> None:
+        async with asyncio.timeout(_PATIENCE_S):
+            while await kept.exists(f"fleet:doc:{keys.plan_open(identity)}"):  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.001)
+
     logs = [folder / f"{name}.log" for name in ("executor", "orchestrator")]
-    chain = Chain(hand_in, logs)
+    chain = Chain(hand_in, settled, logs)
 
     async def arrived(message: Any) -> None:
         data = json.loads(message.data)["data"]
@@ -207,11 +229,16 @@ async def _ours(servers: Servers, sets: Mapping[str, str], folder: Path) -> Asyn
     with served("executor", sets, folder), served("orchestrator", sets, folder):
         yield chain
     await client.close()
+    await kept.aclose()
 
 
 def _plan() -> Plan:
     task = Task("login", "Add a login button", "DEV", "The start page has no way to sign in.")
     return Plan(f"chain-{uuid.uuid4().hex}", "A page to sign in", (task,))
+
+
+async def _nothing_left(_: str) -> None:
+    """The end of a task of the floor is the last that is done of it."""
 
 
 async def _sizes(sets: Mapping[str, str], folder: Path) -> dict[str, int]:
@@ -259,7 +286,7 @@ async def _floor(
         return identity
 
     logs = [folder / f"{role}-{space}.log" for role in ("executor", "orchestrator")]
-    chain = Chain(hand_in, logs)
+    chain = Chain(hand_in, _nothing_left, logs)
 
     async def arrived(message: Any) -> None:
         chain.ended(json.loads(message.data)["id"])
