@@ -27,6 +27,7 @@ pytest_plugins = (
     "fleet_features.steps.bad_input",
     "fleet_features.steps.chain",
     "fleet_features.steps.command_line",
+    "fleet_features.steps.context",
     "fleet_features.steps.council",
     "fleet_features.steps.live",
     "fleet_features.steps.outcome",

@@ -50,6 +50,7 @@ def task_message(task: Task) -> plan_pb2.Task:
             for check in task.checks
         ],
         protocol=task.protocol,
+        phase=task.phase,
     )
 
 
@@ -68,6 +69,7 @@ def task_of(message: plan_pb2.Task, at: str) -> Task:
             for i, c in enumerate(message.checks)
         ),
         message.protocol,
+        message.phase,
     )
 
 
@@ -151,6 +153,7 @@ def decision_message(decision: Decision) -> decision_pb2.Decision:
         ],
         affects=decision.affects,
         incomplete=decision.incomplete,
+        cited=decision.cited,
     )
 
 
@@ -184,4 +187,5 @@ def decision_of(message: decision_pb2.Decision, at: str) -> Decision:
         tuple(Dissent(one.by, tuple(one.preferred), one.reason) for one in message.dissent),
         tuple(message.affects),
         tuple(message.incomplete),
+        tuple(message.cited),
     )

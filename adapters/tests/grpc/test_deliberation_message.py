@@ -38,7 +38,7 @@ FULL = Deliberation(
     deliberation_id="d", plan_id="p", story="s", attempt=2,
     task=Task(
         "t1", "title", "DEV", "description", ("a",), ("c",), ("t0",),
-        (CheckSpec("python", required=True, spec={"tests": "x"}),), "vote",
+        (CheckSpec("python", required=True, spec={"tests": "x"}),), "vote", "test",
     ),
     council=Council("DEV", (AGENT,)),
     protocol=ProtocolSpec("vote", 2, 3, 0.75, 4, AGENT, {"x": [1.5]}),
@@ -66,7 +66,7 @@ FULL = Deliberation(
         "id", "d", "s", "p", "t1", "DEV", "title", "rationale", "text", "ann",
         DecisionStanding.REFUTED, "ballots", 11, (EVIDENCE,),
         (Alternative(("bob",), "other", "worse", "hash"),),
-        (Dissent("bob", ("hash",), "mine"),), ("t0",), ("bob",),
+        (Dissent("bob", ("hash",), "mine"),), ("t0",), ("bob",), ("d0",),
     ),
     failure=Failure("cancelled", "why"), ended_ms=12, notes=("a note",),
 )  # fmt: skip

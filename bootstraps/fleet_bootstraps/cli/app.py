@@ -260,6 +260,7 @@ async def context(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A task's id.")],
     plan: Annotated[str, typer.Option("--plan", help="The plan it belongs to.")],
     role: Annotated[str, typer.Option("--role", help="By default the task's own.")] = "",
+    phase: Annotated[str, typer.Option("--phase", help="By default the task's own.")] = "",
     profile: Profile = EMBEDDED,
     sets: Sets = None,
     as_json: AsJson = False,
@@ -267,7 +268,7 @@ async def context(
     """Print the context pack of a task and its ledger; runs nothing."""
     from fleet_bootstraps.cli.context import context as work
 
-    return await work(_session(profile, sets), task, role, plan, as_json=as_json)
+    return await work(_session(profile, sets), task, role, plan, phase=phase, as_json=as_json)
 
 
 @app.command("report-schema")

@@ -10,6 +10,7 @@ from fleet_bootstraps.councils import configured
 from fleet_bootstraps.report.data import ledger_entry
 from fleet_core.domain.context import ContextPack, PackRequest
 from fleet_core.domain.council import role_name
+from fleet_core.domain.plan import DEFAULT_PHASE, PHASES
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import InputError
 from fleet_core.usecases import keys
@@ -17,12 +18,15 @@ from fleet_core.usecases.documents import load_object
 from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import PortName
+from fleet_plugins.kit.redaction import redacted
 from fleet_plugins.settings import close_matches
 
 _PORTS = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.GRAPH, PortName.MODEL)
 
 
-async def context(opened: Session, task: str, role: str, plan: str, *, as_json: bool) -> Exit:
+async def context(
+    opened: Session, task: str, role: str, plan: str, *, phase: str = "", as_json: bool
+) -> Exit:
     """Print the pack as it would be made now."""
     given = planned(opened, plan)
     ids = [t.task_id for t in given.plan.tasks]
@@ -35,6 +39,10 @@ async def context(opened: Session, task: str, role: str, plan: str, *, as_json: 
     if wanted not in known:
         raise InputError(
             f"role {role!r} has no council", close_matches(wanted, known), field="--role"
+        )
+    if phase and phase not in PHASES:
+        raise InputError(
+            f"there is no phase {phase!r}", close_matches(phase, PHASES), field="--phase"
         )
     async with opened.ports(*_PORTS) as ports:
         bus, state, blobs = (ports[port] for port in _PORTS[:3])
@@ -49,9 +57,10 @@ async def context(opened: Session, task: str, role: str, plan: str, *, as_json: 
             wanted,
             approved_ms,
             opened.profile.settings.context.budget,
+            phase or given.plan.task(task).phase or DEFAULT_PHASE,
         )
         stores = Stores(bus, state, blobs, opened.context.clock)
-        hydrate = Hydrate(ports[PortName.GRAPH], ports[PortName.MODEL]["default"], stores)
+        hydrate = Hydrate(ports[PortName.GRAPH], ports[PortName.MODEL]["default"], stores, redacted)
         pack = await hydrate.pack(request)
     _print(pack, as_json=as_json)
     return Exit.DONE
@@ -68,6 +77,7 @@ def _print(pack: ContextPack, *, as_json: bool) -> None:
                 "revision": pack.revision,
                 "budget": pack.budget,
                 "tokens": pack.tokens,
+                "share": round(pack.share, 4),
                 "counted_by": pack.counted_by,
                 "text": pack.text,
                 "ledger": ledger,
@@ -77,7 +87,7 @@ def _print(pack: ContextPack, *, as_json: bool) -> None:
     block(pack.text)
     line()
     line(
-        f"{pack.tokens} of {pack.budget} tokens (counted by {pack.counted_by}), "
+        f"{pack.tokens} of {pack.budget} tokens, {pack.share:.0%} (counted by {pack.counted_by}), "
         f"revision {pack.revision} of story {pack.story}"
     )
     head = ("item", "kind", "tokens", "included", "reason")

@@ -23,6 +23,7 @@ TASK_KEYS = (
     "depends_on",
     "checks",
     "protocol",
+    "phase",
 )
 _NO_NODES: Mapping[str, Node] = {}
 
@@ -83,6 +84,7 @@ class _Shape:
             depends_on=self._dependencies(nodes, at),
             checks=tuple(self._check(c, f"{at}.checks[{i}]") for i, c in enumerate(checks)),
             protocol=self._text(nodes, "protocol", at),
+            phase=self._text(nodes, "phase", at),
         )
 
     def _check(self, node: Node, at: str) -> CheckSpec:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from fleet_core.domain.codec import to_data
+from fleet_core.domain.context import LedgerEntry
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.deliberation import Deliberation
 from fleet_core.domain.job import Outcome
@@ -137,6 +137,7 @@ def decision_data(decision: Decision) -> dict[str, Any]:
         "text": decision.text,
         "rule": decision.rule,
         "affects": list(decision.affects),
+        "cited": list(decision.cited),
         "incomplete": list(decision.incomplete),
         "decided": stamp(decision.decided_ms),
         "evidence": [evidence(e) for e in decision.evidence],
@@ -193,10 +194,15 @@ def context(state: Deliberation) -> dict[str, Any] | None:
     }
 
 
-def ledger_entry(entry: Any) -> dict[str, Any]:
+def ledger_entry(entry: LedgerEntry) -> dict[str, Any]:
     """One item that was considered for a pack."""
-    data: dict[str, Any] = to_data(entry)
-    return {"item": "", "tokens": 0, "included": False, "reason": "", **data}
+    return {
+        "item": entry.item,
+        "kind": entry.kind.value,
+        "tokens": entry.tokens,
+        "included": entry.included,
+        "reason": entry.reason,
+    }
 
 
 def lease(state: Deliberation) -> dict[str, Any]:

@@ -87,6 +87,9 @@ def _decided(task: Data) -> Iterator[str]:
     if decision["affects"]:
         yield f"It affects: {inline(', '.join(decision['affects']))}."
         yield ""
+    if decision["cited"]:
+        yield f"It uses decisions: {inline(', '.join(decision['cited']))}."
+        yield ""
     if decision["incomplete"]:
         yield f"Decided without: {inline(', '.join(decision['incomplete']))}."
         yield ""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fleet_core.domain.candidates import Candidate
+from fleet_core.domain.citing import cited
 from fleet_core.domain.decision import Alternative, Decision, DecisionStanding
 from fleet_core.domain.deliberation import Deliberation
 from fleet_core.domain.ids import content_id
@@ -44,6 +45,7 @@ def conclude(state: Deliberation, ranking: Ranking, now_ms: int) -> Decision | F
         dissent=ranking.dissent,
         affects=winner.proposal.affects,
         incomplete=tuple(sorted(missing)),
+        cited=cited(state.pack, winner.proposal),
     )
 
 

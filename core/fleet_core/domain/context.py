@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.plan import Plan
+from fleet_core.domain.plan import DEFAULT_PHASE, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class PackRequest:
     Attributes:
         plan: the whole approved plan; concurrent tasks are named from it by title.
         approved_ms: decisions of other plans count only if recorded before this.
-        phase: `design`, `build` or another; part of the scope.
+        phase: one of `plan.PHASES`; with the role it decides what is told (`domain/scope`).
         budget: tokens the pack may take.
     """
 
@@ -26,7 +26,7 @@ class PackRequest:
     role: str
     approved_ms: int
     budget: int
-    phase: str = "build"
+    phase: str = DEFAULT_PHASE
 
 
 class ItemKind(StrEnum):
@@ -47,13 +47,19 @@ ANCHORS = (ItemKind.TASK, ItemKind.ACCEPTANCE, ItemKind.CONSTRAINTS)
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One item that was considered: its size in tokens, and why it is in or out."""
+    """One item that was considered: its size in tokens, and why it is in or out.
+
+    Attributes:
+        offset, length: where it stands in the pack's text, in characters; 0 and 0 where it is out.
+    """
 
     item: str
     kind: ItemKind
     tokens: int
     included: bool
     reason: str
+    offset: int = 0
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,15 @@ class ContextPack:
     def items(self) -> tuple[str, ...]:
         """Ids of the included items, in ledger order."""
         return tuple(entry.item for entry in self.ledger if entry.included)
+
+    @property
+    def share(self) -> float:
+        """The share of the budget that was used, from 0 to 1."""
+        return self.tokens / self.budget if self.budget else 0.0
+
+    def part(self, entry: LedgerEntry) -> str:
+        """The text of an included item, as it stands in the pack."""
+        return self.text[entry.offset : entry.offset + entry.length]
 
 
 @dataclass(frozen=True, slots=True)

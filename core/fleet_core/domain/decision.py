@@ -47,6 +47,7 @@ class Decision:
         affects: ids of tasks of the plan that the winner says it affects.
         incomplete: agents that had not answered when it was decided; () for a full council.
         decided_ms: UTC milliseconds.
+        cited: ids of the earlier decisions that the winner used, by the rule of `domain/citing`.
     """
 
     decision_id: str
@@ -67,3 +68,4 @@ class Decision:
     dissent: tuple[Dissent, ...] = ()
     affects: tuple[str, ...] = ()
     incomplete: tuple[str, ...] = ()
+    cited: tuple[str, ...] = ()

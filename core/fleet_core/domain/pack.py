@@ -3,15 +3,20 @@
 Anchors (task, acceptance, constraints) are never dropped. The others follow by priority: decisions
 of the tasks it depends on (nearest first), decisions that affect it, decisions of the role, tasks
 that run beside it (by title only, so that timing never changes a prompt), the timeline. An item
-that does not fit whole is tried in its brief form, then left out; the ledger says which.
+that does not fit whole is tried in its brief form, then left out; the ledger says which. What is
+not in the role's scope in that phase (`domain/scope`) is left out whatever there is room for.
 
 Priority is not the order of the text: the story comes first and the task last, right before the
 question, with what it builds on between them. A small model that read the decisions after the task
 answered 1 of 48 questions rightly, and 29 of 48 the other way round.
+
+Texts that others wrote cannot open a part of their own: a line of theirs that begins like one of
+the pack's headings is set off by a space.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -26,6 +31,8 @@ from fleet_core.domain.context import (
     PackRequest,
 )
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.evolve import evolve
+from fleet_core.domain.scope import allowed
 from fleet_core.errors import InputError
 
 _HEADINGS = {
@@ -35,6 +42,13 @@ _HEADINGS = {
     ItemKind.CONCURRENT: "## Other tasks of this plan",
     ItemKind.TIMELINE: "## Earlier in this story",
 }
+_ACCEPTANCE, _CONSTRAINTS = "## Acceptance criteria", "## Constraints"
+_LIKE_HEADING = re.compile(
+    r"(?<![^\n\r\v\f\x1c-\x1e\x85\u2028\u2029])"  # where a line begins, by whatever ended the last
+    r"(?=# (?:Story|Task)|### .*:|"
+    + "|".join(map(re.escape, (*_HEADINGS.values(), _ACCEPTANCE, _CONSTRAINTS)))
+    + ")"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +76,21 @@ def query_of(request: PackRequest) -> NeighbourhoodQuery:
 def considered(request: PackRequest, around: Neighbourhood) -> list[Item]:
     """Every item that bears on the task, in order of priority; a decision appears once."""
     task = request.plan.task(request.task_id)
-    story = f"# Story: {request.plan.title or request.plan.story}"
-    named = f"# Task {task.task_id}: {task.title}"
+    story = f"# Story: {_line(request.plan.title or request.plan.story)}"
+    named = f"# Task {task.task_id}: {_line(task.title)}"
     items = [
         Item(
             f"story:{request.plan.story}",
             ItemKind.TASK,
-            (_joined([story, request.plan.description]),),
+            (_joined([story, _inert(request.plan.description)]),),
         ),
-        Item(f"task:{task.task_id}", ItemKind.TASK, (_joined([named, task.description]),)),
+        Item(f"task:{task.task_id}", ItemKind.TASK, (_joined([named, _inert(task.description)]),)),
     ]
     if task.acceptance:
-        text = _listed("## Acceptance criteria", task.acceptance)
+        text = _listed(_ACCEPTANCE, task.acceptance)
         items.append(Item(f"acceptance:{task.task_id}", ItemKind.ACCEPTANCE, (text,)))
     if task.constraints:
-        text = _listed("## Constraints", task.constraints)
+        text = _listed(_CONSTRAINTS, task.constraints)
         items.append(Item(f"constraints:{task.task_id}", ItemKind.CONSTRAINTS, (text,)))
     seen: set[str] = set()
     for kind, decisions in (
@@ -87,12 +101,12 @@ def considered(request: PackRequest, around: Neighbourhood) -> list[Item]:
         items += [_decision(kind, d) for d in decisions if not _again(seen, d)]
     ancestors = {t.task_id for _, t in request.plan.ancestors(request.task_id)}
     items += [
-        Item(f"task:{t.task_id}", ItemKind.CONCURRENT, (f"- {t.task_id}: {t.title}",))
+        Item(f"task:{t.task_id}", ItemKind.CONCURRENT, (f"- {t.task_id}: {_line(t.title)}",))
         for t in request.plan.tasks
         if t.task_id != task.task_id and t.task_id not in ancestors
     ]
     items += [
-        Item(f"decision:{d.decision_id}", ItemKind.TIMELINE, (f"- {d.task_id}: {d.title}",))
+        Item(f"decision:{d.decision_id}", ItemKind.TIMELINE, (f"- {d.task_id}: {_line(d.title)}",))
         for d in around.timeline
         if not _again(seen, d)
     ]
@@ -129,9 +143,13 @@ def fill(
     if anchored > request.budget:
         raise too_small(request, anchored)
     headed: set[ItemKind] = set()
+    scope = allowed(request.phase, request.role)
     for item in items:
-        if item.item in without:
-            size, reason = sizes[item.texts[0]] + 1, without[item.item]
+        reason = without.get(item.item, "")
+        if item.kind not in scope:
+            reason = f"not in the scope of {request.role} in phase {request.phase}"
+        if reason:
+            size = sizes[item.texts[0]] + 1
             ledger.append(LedgerEntry(item.item, item.kind, size, False, reason))
             continue
         heading = _HEADINGS.get(item.kind, "") if item.kind not in headed else ""
@@ -149,7 +167,13 @@ def fill(
         held.append((item, item.texts[fits]))
         headed.add(item.kind)
         used += takes[fits]
-    text = _text(held)
+    text, places = _text(held)
+    ledger = [
+        evolve(entry, offset=places[entry.item][0], length=places[entry.item][1])
+        if entry.included
+        else entry
+        for entry in ledger
+    ]
     task = request.plan.task(request.task_id)
     return ContextPack(
         request.plan.story,
@@ -179,29 +203,42 @@ def texts_of(items: Sequence[Item]) -> list[str]:
     return [*dict.fromkeys([*(t for i in items for t in i.texts), *_HEADINGS.values()])]
 
 
-def _text(held: Sequence[tuple[Item, str]]) -> str:
+def _text(held: Sequence[tuple[Item, str]]) -> tuple[str, dict[str, tuple[int, int]]]:
+    """The pack's text, and where in it each item stands: offset and length."""
     parts: list[str] = []
+    places: dict[str, tuple[int, int]] = {}
+    at = 0
     last: ItemKind | None = None
     story, *rest = held
     anchors = [one for one in rest if one[0].kind in ANCHORS]
     others = [one for one in rest if one[0].kind not in ANCHORS]
     for item, text in (story, *others, *anchors):
         heading = _HEADINGS.get(item.kind, "")
-        if heading and item.kind is not last:
-            parts.append(heading)
         listed = item.kind in (ItemKind.CONCURRENT, ItemKind.TIMELINE)
-        if listed and item.kind is last:
-            parts[-1] = f"{parts[-1]}\n{text}"
-        else:
-            parts.append(text)
+        before = "" if last is None else "\n" if listed and item.kind is last else "\n\n"
+        if heading and item.kind is not last:
+            before += f"{heading}\n\n"
+        parts += (before, text)
+        places[item.item] = (at + len(before), len(text))
+        at += len(before) + len(text)
         last = item.kind
-    return "\n\n".join(parts) + "\n"
+    return "".join(parts) + "\n", places
+
+
+def _inert(text: str) -> str:
+    """A text of others without white space around it, none of whose lines is like a heading."""
+    return _LIKE_HEADING.sub(" ", text.strip())
+
+
+def _line(text: str) -> str:
+    """A title, on one line."""
+    return " ".join(text.split())
 
 
 def _decision(kind: ItemKind, decision: Decision) -> Item:
-    head = f"### {decision.task_id}: {decision.title} ({decision.standing.value})"
-    brief = _joined([head, decision.rationale])
-    whole = _joined([brief, decision.text])
+    head = f"### {decision.task_id}: {_line(decision.title)} ({decision.standing.value})"
+    brief = _joined([head, _inert(decision.rationale)])
+    whole = _joined([brief, _inert(decision.text)])
     forms = (whole, brief, head) if decision.rationale else (whole, head)
     return Item(f"decision:{decision.decision_id}", kind, forms)
 
@@ -213,8 +250,8 @@ def _again(seen: set[str], decision: Decision) -> bool:
 
 
 def _listed(heading: str, entries: Sequence[str]) -> str:
-    return "\n".join([heading, *(f"- {entry}" for entry in entries)])
+    return "\n".join([heading, *(f"- {_inert(entry)}" for entry in entries)])
 
 
 def _joined(parts: Sequence[str]) -> str:
-    return "\n\n".join(part.strip() for part in parts if part.strip())
+    return "\n\n".join(part for part in parts if part)

@@ -14,6 +14,8 @@ from fleet_core.domain.ids import TASK_ID, content_id
 from fleet_core.errors import PlanError
 
 MAX_PLAN_BYTES = 1024 * 1024
+PHASES = ("design", "build", "test", "release")
+DEFAULT_PHASE = "build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,12 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One unit of work put before one council."""
+    """One unit of work put before one council.
+
+    Attributes:
+        protocol: how the council deliberates; empty for the profile's.
+        phase: one of `PHASES`, which decides what the role is told; empty for `build`.
+    """
 
     task_id: str
     title: str
@@ -44,6 +51,7 @@ class Task:
     depends_on: tuple[str, ...] = ()
     checks: tuple[CheckSpec, ...] = ()
     protocol: str = ""
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,8 @@ def validated(plan: Plan, *, roles: Collection[str], source: str = "plan") -> Pl
 
     Raises:
         PlanError: names the field and the way out: no tasks, a task id that is not
-            `[A-Za-z0-9_-]{1,64}` or is used twice, an unknown role, a missing dependency, a cycle.
+            `[A-Za-z0-9_-]{1,64}` or is used twice, an unknown role or phase, a missing
+            dependency, a cycle.
     """
     if not plan.story.strip():
         raise PlanError("is empty", "name the story", source=source, field="story")
@@ -116,6 +125,13 @@ def validated(plan: Plan, *, roles: Collection[str], source: str = "plan") -> Pl
                 _near(role_name(task.role), known, "known roles"),
                 source=source,
                 field=f"{at}.role",
+            )
+        if task.phase and task.phase not in PHASES:
+            raise PlanError(
+                f"there is no phase {task.phase!r}",
+                _near(task.phase, PHASES, "phases"),
+                source=source,
+                field=f"{at}.phase",
             )
         for dependency in task.depends_on:
             if dependency not in ids:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.context import ANCHORS, ContextPack, PackRequest, PlanRecord
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
+from fleet_core.domain.evolve import evolve
 from fleet_core.domain.ids import text_hash
-from fleet_core.domain.pack import considered, fill, query_of, texts_of, too_small
+from fleet_core.domain.pack import Item, considered, fill, query_of, texts_of, too_small
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.hydrator import Hydrator
@@ -34,10 +35,18 @@ class Hydrate(Hydrator):
         graph: where plans and decisions are.
         model: the default binding, for its tokenizer.
         stores: the bus takes `context.updated`.
+        redact: takes secrets out of what agents are told; the same text gives the same.
     """
 
-    def __init__(self, graph: ContextGraph, model: Model, stores: Stores) -> None:
+    def __init__(
+        self,
+        graph: ContextGraph,
+        model: Model,
+        stores: Stores,
+        redact: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None,
+    ) -> None:
         self._graph = graph
+        self._redact = redact
         self._model = model
         self._bus = stores.bus
         self._blobs = stores.blobs
@@ -50,7 +59,7 @@ class Hydrate(Hydrator):
         A tokenizer may find the whole larger than its parts; then what is least is left out.
         """
         around = await self._graph.neighbourhood(query_of(request))
-        items = considered(request, around)
+        items = await self._clean(considered(request, around))
         sizes = await self._sizes(texts_of(items))
         without: dict[str, str] = {}
         name = self._model.tokenizer()
@@ -84,6 +93,13 @@ class Hydrate(Hydrator):
     async def follow(self) -> None:
         """Record approved plans and decided deliberations as they come, until cancelled."""
         await consume(self._bus, SUBSCRIPTION, self._handle, self._clock)
+
+    async def _clean(self, items: list[Item]) -> list[Item]:
+        """The items without secrets."""
+        if self._redact is None:
+            return items
+        clean = iter(await self._redact([text for item in items for text in item.texts]))
+        return [evolve(item, texts=tuple(next(clean) for _ in item.texts)) for item in items]
 
     async def _handle(self, event: Event) -> None:
         data = await opened(event.data, self._blobs)

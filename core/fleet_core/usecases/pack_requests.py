@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from fleet_core.domain.context import PackRequest
 from fleet_core.domain.deliberation import Deliberation
+from fleet_core.domain.plan import DEFAULT_PHASE
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import NotFound
 from fleet_core.ports.state_store import StateStore
@@ -32,6 +33,7 @@ class PackRequests:
             state.task.role,
             run.approved_ms,
             run.terms.pack_tokens,
+            state.task.phase or DEFAULT_PHASE,
         )
 
     def know(self, run: PlanRun) -> None:

@@ -136,6 +136,7 @@ class Decision(_message.Message):
     AFFECTS_FIELD_NUMBER: _builtins.int
     INCOMPLETE_FIELD_NUMBER: _builtins.int
     TEXT_REF_FIELD_NUMBER: _builtins.int
+    CITED_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """A hash of deliberation and winner."""
     deliberation_id: _builtins.str
@@ -172,6 +173,10 @@ class Decision(_message.Message):
     def incomplete(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Agents that had not answered when it was decided."""
 
+    @_builtins.property
+    def cited(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the earlier decisions that the winner used."""
+
     def __init__(
         self,
         *,
@@ -194,10 +199,11 @@ class Decision(_message.Message):
         affects: _abc.Iterable[_builtins.str] | None = ...,
         incomplete: _abc.Iterable[_builtins.str] | None = ...,
         text_ref: _builtins.str = ...,
+        cited: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affects", b"affects", "alternatives", b"alternatives", "decided_ms", b"decided_ms", "decision_id", b"decision_id", "deliberation_id", b"deliberation_id", "dissent", b"dissent", "evidence", b"evidence", "incomplete", b"incomplete", "plan_id", b"plan_id", "rationale", b"rationale", "role", b"role", "rule", b"rule", "standing", b"standing", "story", b"story", "task_id", b"task_id", "text", b"text", "text_ref", b"text_ref", "title", b"title", "winner", b"winner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affects", b"affects", "alternatives", b"alternatives", "cited", b"cited", "decided_ms", b"decided_ms", "decision_id", b"decision_id", "deliberation_id", b"deliberation_id", "dissent", b"dissent", "evidence", b"evidence", "incomplete", b"incomplete", "plan_id", b"plan_id", "rationale", b"rationale", "role", b"role", "rule", b"rule", "standing", b"standing", "story", b"story", "task_id", b"task_id", "text", b"text", "text_ref", b"text_ref", "title", b"title", "winner", b"winner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

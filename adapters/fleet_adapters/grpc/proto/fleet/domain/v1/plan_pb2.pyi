@@ -94,6 +94,7 @@ class Task(_message.Message):
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """1 to 64 letters, digits, _ and -."""
     title: _builtins.str
@@ -102,6 +103,8 @@ class Task(_message.Message):
     description: _builtins.str
     protocol: _builtins.str
     """Empty for the profile's own."""
+    phase: _builtins.str
+    """design, build, test or release; decides with the role what is told. Empty for build."""
     @_builtins.property
     def acceptance(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -124,10 +127,11 @@ class Task(_message.Message):
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
         checks: _abc.Iterable[Global___CheckSpec] | None = ...,
         protocol: _builtins.str = ...,
+        phase: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "checks", b"checks", "constraints", b"constraints", "depends_on", b"depends_on", "description", b"description", "protocol", b"protocol", "role", b"role", "task_id", b"task_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "checks", b"checks", "constraints", b"constraints", "depends_on", b"depends_on", "description", b"description", "phase", b"phase", "protocol", b"protocol", "role", b"role", "task_id", b"task_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
