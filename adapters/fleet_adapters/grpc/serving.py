@@ -26,6 +26,7 @@ from fleet_core.errors import FleetError, ProfileError, Unavailable
 _log = logging.getLogger("fleet.grpc")
 MAX_METADATA_BYTES = 64 * 1024
 _PING_EVERY_MS = 10_000
+_LAST_ANSWERS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ async def serving(
         left = await gate.drain(settings.drain_ms)
         if left:
             _log.warning("%d RPCs had not ended after %d ms", left, settings.drain_ms)
-        await server.stop(None)
+        # What our code has answered may still be on its way out.
+        await server.stop(None if left else _LAST_ANSWERS_S)
 
 
 def _options(settings: GrpcServerSettings) -> list[tuple[str, int]]:

@@ -96,7 +96,7 @@ async def test_a_task_leaves_its_figures_in_both_services(services: Started) -> 
 
     completed = told["fleet_deliberations_completed_total", ("decided", "unverified")]
     assert (completed.value, completed.unit) == (1, "count")
-    assert told["fleet_store_duration_seconds_sum", ("get", "ok")].unit == "s"
+    assert told["fleet_store_duration_seconds_sum", ("commit", "ok")].unit == "s"
     names = {name for name, _ in told}
     assert not any(name.endswith("_bucket") for name in names)
     assert "fleet_deliberations_open" not in names  # as old as the last scrape
