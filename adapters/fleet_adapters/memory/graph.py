@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.history import DecisionRecord, Recorded
 from fleet_core.ports.context_graph import ContextGraph
 
 _Entry = tuple[int, str]  # recorded_ms, decision id: the order of decisions within a story
@@ -21,6 +22,8 @@ class _Story:
     plans: dict[str, PlanRecord] = field(default_factory=dict)
     current: dict[tuple[str, str], _Entry] = field(default_factory=dict)  # by plan and task
     order: list[_Entry] = field(default_factory=list)
+    recorded: dict[int, _Entry] = field(default_factory=dict)  # all decisions, by when they came
+    came: int = 0
 
 
 class InMemoryContextGraph(ContextGraph):
@@ -51,6 +54,8 @@ class InMemoryContextGraph(ContextGraph):
         entry = (recorded_ms, decision.decision_id)
         story.current[place] = entry
         insort(story.order, entry)
+        story.came += 1
+        story.recorded[story.came] = entry
         story.revision += 1
         return story.revision
 
@@ -82,6 +87,44 @@ class InMemoryContextGraph(ContextGraph):
         """The story's revision; 0 where nothing is known of it."""
         known = self._stories.get(story)
         return known.revision if known else 0
+
+    async def stories(self, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Names of stories, in order."""
+        return sorted(name for name in self._stories if name > after)[:limit]
+
+    async def records(self, story: str, *, after: str = "", limit: int = 200) -> Sequence[Recorded]:
+        """A story's records; see the port."""
+        known = self._stories.get(story)
+        if known is None:
+            return []
+        kind, _, number = after.partition(":")
+        passed = int(number or 0)
+        found = [
+            Recorded(f"p:{place}", record)
+            for place, record in enumerate(known.plans.values(), 1)
+            if kind != "d" and place > passed
+        ][:limit]
+        passed = passed if kind == "d" else 0
+        later = (item for item in known.recorded.items() if item[0] > passed)
+        for place, (recorded_ms, decision_id) in islice(later, limit - len(found)):
+            record = DecisionRecord(self._decisions[decision_id], recorded_ms)
+            found.append(Recorded(f"d:{place}", record))
+        return found
+
+    async def prune(self, story: str, before_ms: int) -> int:
+        """Drop superseded decisions; see the port."""
+        known = self._stories.get(story)
+        if known is None:
+            return 0
+        current = {entry[1] for entry in known.current.values()}
+        old = [
+            place
+            for place, (recorded_ms, decision_id) in known.recorded.items()
+            if recorded_ms < before_ms and decision_id not in current
+        ]
+        for place in old:
+            del self._decisions[known.recorded.pop(place)[1]]
+        return len(old)
 
     def _others(self, story: _Story, query: NeighbourhoodQuery) -> Iterator[Decision]:
         for recorded_ms, decision_id in reversed(story.order):

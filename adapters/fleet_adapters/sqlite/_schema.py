@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fleet_adapters.sqlite._errors import code, is_busy, translated
 from fleet_core.errors import StoreError
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x464C4545  # "FLEE"
 _OPEN_WAIT_S = 10.0
 
@@ -112,7 +113,16 @@ CREATE TABLE affects(
     PRIMARY KEY (story, task_id, recorded_ms, decision_id)
 ) WITHOUT ROWID;
 CREATE INDEX affects_decision ON affects(decision);
+CREATE INDEX decision_story ON decision(story, id);
+CREATE INDEX plan_story ON plan(story, id);
 """
+_MIGRATIONS = {
+    1: (
+        "CREATE INDEX decision_story ON decision(story, id)",
+        "CREATE INDEX plan_story ON plan(story, id)",
+    )
+}
+"""By the version that they lead away from; each is made in one transaction."""
 
 
 def connect(path: Path, wait_s: float = 0.0) -> sqlite3.Connection:
@@ -170,7 +180,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables and application != APPLICATION:
         raise StoreError(f"{path} is another program's SQLite file", "set another path")
-    if tables and version != VERSION:
+    if tables and not 1 <= version <= VERSION:
         raise StoreError(
             f"{path} has schema version {version}, this program reads {VERSION}",
             "move the file away, or use the version of fleet that wrote it",
@@ -178,19 +188,42 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if tables:
         # What only a write would find out later is better known at the start.
         connection.execute("DELETE FROM durable WHERE 0")
+        if version < VERSION:
+            _in_transaction(connection, path, _migrate)
         return
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(
             f"{path}: its file system cannot hold a write-ahead log", "set a path on a local disk"
         )
+    _in_transaction(connection, path, _make)
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    """The tables, unless another process was faster."""
+    if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        return
+    for statement in _TABLES.split(";\n"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id={APPLICATION}")
+    connection.execute(f"PRAGMA user_version={VERSION}")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """From the version that is there now to this program's."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for reached in range(version, VERSION):
+        for statement in _MIGRATIONS[reached]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={VERSION}")
+
+
+def _in_transaction(
+    connection: sqlite3.Connection, path: Path, work: Callable[[sqlite3.Connection], None]
+) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            for statement in _TABLES.split(";\n"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id={APPLICATION}")
-            connection.execute(f"PRAGMA user_version={VERSION}")
+        work(connection)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:

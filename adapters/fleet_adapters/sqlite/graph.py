@@ -7,14 +7,16 @@ it returns and not on how much is kept. Decisions never change; those read last 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from fleet_adapters.sqlite import _history
 from fleet_adapters.sqlite._file import File
 from fleet_adapters.sqlite._mapping import dump, load, to_bytes
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.history import Recorded
 from fleet_core.ports.context_graph import ContextGraph
 
 T = TypeVar("T")
@@ -78,6 +80,22 @@ class SqliteContextGraph(ContextGraph):
     async def revision(self, story: str) -> int:
         """The story's revision; 0 where nothing is known of it."""
         return await self._writer.read(lambda cursor: _story(cursor, to_bytes(story))[1])
+
+    async def stories(self, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Names of stories; see the port."""
+        return await self._writer.read(lambda cursor: _history.stories(cursor, after, limit))
+
+    async def records(self, story: str, *, after: str = "", limit: int = 200) -> Sequence[Recorded]:
+        """A story's records; see the port."""
+        return await self._writer.read(
+            _in_snapshot(lambda cursor: _history.records(cursor, self._path, story, after, limit))
+        )
+
+    async def prune(self, story: str, before_ms: int) -> int:
+        """Drop superseded decisions; see the port."""
+        dropped = await self._writer.submit(lambda cursor: _history.prune(cursor, story, before_ms))
+        self._decoded.clear()
+        return dropped
 
     def _neighbourhood(self, cursor: sqlite3.Cursor, query: NeighbourhoodQuery) -> Neighbourhood:
         story, revision = _story(cursor, to_bytes(query.story))

@@ -52,8 +52,27 @@ async def test_another_schema_version_is_refused(opener: Any) -> None:
     await opener.open("state")
     await opener.close()
     _sql(opener.home / "fleet.sqlite", "PRAGMA user_version=99")
-    with pytest.raises(StoreError, match="schema version 99, this program reads 1"):
+    with pytest.raises(StoreError, match="schema version 99, this program reads 2"):
         await opener.open("state")
+
+
+async def test_a_file_of_an_earlier_schema_version_is_brought_up_and_loses_nothing(
+    opener: Any,
+) -> None:
+    state = await opener.open("state")
+    await state.commit([Put("kept", b"whole")])
+    await opener.close()
+    path = opener.home / "fleet.sqlite"
+    made = "SELECT name, sql FROM sqlite_schema ORDER BY name"
+    newest = _sql(path, made)
+    for index in ("decision_story", "plan_story"):
+        _sql(path, f"DROP INDEX {index}")
+    _sql(path, "PRAGMA user_version=1")
+    found = await (await opener.open("state")).get(["kept"])
+    await opener.close()
+    assert [document.value for document in found] == [b"whole"]
+    assert _sql(path, made) == newest
+    assert _sql(path, "PRAGMA user_version") == [(2,)]
 
 
 async def test_a_folder_in_the_files_place_is_refused(opener: Any) -> None:

@@ -28,6 +28,7 @@ from fleet_plugins.contracts.event_bus import (
     EventBusContract,
     JoinedEventBusContract,
 )
+from fleet_plugins.contracts.graph_history import GraphHistoryContract
 from fleet_plugins.contracts.state_store import DurableStateStoreContract, StateStoreContract
 
 Reopen = Callable[[], Awaitable[Any]]
@@ -101,7 +102,9 @@ class TestSqliteBlobStore(
         return corrupt
 
 
-class TestSqliteContextGraph(ContextGraphContract, DurableContextGraphContract):
+class TestSqliteContextGraph(
+    ContextGraphContract, GraphHistoryContract, DurableContextGraphContract
+):
     @pytest.fixture
     async def graph(self, opener: Any) -> ContextGraph:
         graph: ContextGraph = await opener.open("graph")

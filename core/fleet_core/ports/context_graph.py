@@ -7,9 +7,10 @@ from typing import Protocol
 
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.ports.graph_history import GraphHistory
 
 
-class ContextGraph(Protocol):
+class ContextGraph(GraphHistory, Protocol):
     """Domain operations only; no query language crosses this port."""
 
     @abstractmethod

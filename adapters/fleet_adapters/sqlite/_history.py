@@ -1,0 +1,70 @@
+"""What the file has kept of a story, page by page."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from fleet_adapters.sqlite._mapping import load, to_bytes, to_text
+from fleet_core.domain.codec import from_data
+from fleet_core.domain.context import PlanRecord
+from fleet_core.domain.decision import Decision
+from fleet_core.domain.history import DecisionRecord, Recorded
+from fleet_core.domain.plan import Plan, Task
+
+_STORIES = "SELECT name FROM story WHERE name > ? ORDER BY name LIMIT ?"
+_PLANS = (
+    "SELECT id, plan_id, approved_ms, title, description FROM plan"
+    " WHERE story = ? AND id > ? ORDER BY id LIMIT ?"
+)
+_TASKS = "SELECT document FROM task WHERE plan = ? ORDER BY number"
+_DECISIONS = (
+    "SELECT id, recorded_ms, document FROM decision WHERE story = ? AND id > ? ORDER BY id LIMIT ?"
+)
+_OLD = "story = ? AND superseded_by IS NOT NULL AND recorded_ms < ?"
+
+
+def stories(cursor: sqlite3.Cursor, after: str, limit: int) -> list[str]:
+    """Names of stories, in the order of their bytes."""
+    return [to_text(row[0]) for row in cursor.execute(_STORIES, (to_bytes(after), limit))]
+
+
+def records(
+    cursor: sqlite3.Cursor, path: Path, story: str, after: str, limit: int
+) -> list[Recorded]:
+    """Plans, then decisions, in the order of their rows; places are `p:ROW` and `d:ROW`."""
+    row = cursor.execute("SELECT id FROM story WHERE name = ?", (to_bytes(story),)).fetchone()
+    if row is None:
+        return []
+    kind, _, number = after.partition(":")
+    passed = int(number or 0)
+    found: list[Recorded] = []
+    if kind != "d":
+        plans = cursor.execute(_PLANS, (row[0], passed, limit)).fetchall()
+        found = [Recorded(f"p:{plan[0]}", _plan(cursor, path, story, plan)) for plan in plans]
+        passed = 0
+    wanted = (row[0], passed, limit - len(found))
+    for place, recorded_ms, document in cursor.execute(_DECISIONS, wanted).fetchall():
+        decision = from_data(Decision, load(document), source=f"{path}: decision {place}")
+        found.append(Recorded(f"d:{place}", DecisionRecord(decision, recorded_ms)))
+    return found
+
+
+def prune(cursor: sqlite3.Cursor, story: str, before_ms: int) -> int:
+    """Drop superseded decisions; how many."""
+    row = cursor.execute("SELECT id FROM story WHERE name = ?", (to_bytes(story),)).fetchone()
+    if row is None:
+        return 0
+    return cursor.execute(f"DELETE FROM decision WHERE {_OLD}", (row[0], before_ms)).rowcount  # noqa: S608 -- a constant
+
+
+def _plan(
+    cursor: sqlite3.Cursor, path: Path, story: str, row: tuple[int, bytes, int, bytes, bytes]
+) -> PlanRecord:
+    number, plan_id, approved_ms, title, description = row
+    tasks = tuple(
+        from_data(Task, load(document), source=f"{path}: plan {number}")
+        for (document,) in cursor.execute(_TASKS, (number,)).fetchall()
+    )
+    plan = Plan(story, to_text(title), tasks, to_text(description))
+    return PlanRecord(to_text(plan_id), plan, approved_ms)

@@ -1,0 +1,33 @@
+"""GraphHistory: what a context graph has kept of each story, page by page; part of ContextGraph."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from fleet_core.domain.history import Recorded
+
+
+class GraphHistory(Protocol):
+    """Everything that was recorded, superseded decisions too."""
+
+    @abstractmethod
+    async def stories(self, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Names of stories above `after`, in an order that stays the same."""
+
+    @abstractmethod
+    async def records(self, story: str, *, after: str = "", limit: int = 200) -> Sequence[Recorded]:
+        """A story's records beyond a place (empty: from the beginning), at most `limit`.
+
+        Plans come first, then decisions in the order in which they were recorded. What is recorded
+        between two pages is on a later one. An unknown story has none.
+        """
+
+    @abstractmethod
+    async def prune(self, story: str, before_ms: int) -> int:
+        """Drop superseded decisions that were recorded before that; no pack changes by it.
+
+        Returns:
+            How many were dropped.
+        """
