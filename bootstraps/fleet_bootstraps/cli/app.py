@@ -1,6 +1,7 @@
 """The commands and their options. Each imports what it needs when it is called.
 
-`fleet --help` and shell completion load this module and nothing of the fleet behind it.
+`fleet --help` and shell completion load this module and nothing of the fleet behind it. It is long
+because all command lines stand in it, one after the other, and nothing else.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ models = _group("models", "Model files.")
 plans = _group("plan", "Plan files.")
 dead = _group("dead", "Events that could not be handled.")
 streams = _group("streams", "Streams of a bus on NATS.")
-for group in (profiles, plugins, models, plans, dead, streams):
+story = _group("story", "What the context graph keeps of stories.")
+for group in (profiles, plugins, models, plans, dead, streams, story):
     app.add_typer(group)
 
 PlanArgument = Annotated[
@@ -372,6 +374,63 @@ def plan_schema() -> Exit:
     from fleet_bootstraps.cli.plans import schema
 
     return schema()
+
+
+StoryArgument = Annotated[str, typer.Argument(metavar="STORY", help="A story's name.")]
+
+
+@story.command("list")
+@command
+async def list_stories(
+    profile: Profile = EMBEDDED, sets: Sets = None, as_json: AsJson = False
+) -> Exit:
+    """List the stories that are kept."""
+    from fleet_bootstraps.cli.story import list_stories as work
+
+    return await work(_session(profile, sets), as_json=as_json)
+
+
+@story.command("export")
+@command
+async def export_story(
+    name: StoryArgument,
+    out: Annotated[str, typer.Option("--out", help="A file; - for stdout.")] = "-",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+) -> Exit:
+    """Write plans and decisions of a story as JSON lines."""
+    from fleet_bootstraps.cli.story import export as work
+
+    return await work(_session(profile, sets), name, out)
+
+
+@story.command("import")
+@command
+async def import_story(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file; - for stdin.")],
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Record what an exported file holds; what is known already stays as it is."""
+    from fleet_bootstraps.cli.story import import_ as work
+
+    return await work(_session(profile, sets), file, as_json=as_json)
+
+
+@story.command("prune")
+@command
+async def prune_story(
+    name: StoryArgument,
+    before: Annotated[str, typer.Option("--before", help="A day or time in UTC.")],
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Drop superseded decisions recorded before that; current ones stay, and packs with them."""
+    from fleet_bootstraps.cli.story import prune as work
+
+    return await work(_session(profile, sets), name, before, as_json=as_json)
 
 
 @dead.command("list")
