@@ -75,7 +75,6 @@ def decision_row(decision: Decision, recorded_ms: int) -> dict[str, Any]:
         "standing": decision.standing.value,
         "rule": kept(decision.rule),
         "recorded_ms": recorded_ms,
-        "decided_ms": decision.decided_ms,
         "document": dump(to_data(decision)),
     }
 

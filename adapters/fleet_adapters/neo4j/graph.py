@@ -25,6 +25,7 @@ from fleet_adapters.neo4j._mapping import (
 )
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.plan import require_relations
 from fleet_core.errors import StoreError
 from fleet_core.ports.context_graph import ContextGraph
 
@@ -43,6 +44,7 @@ class Neo4jContextGraph(ContextGraph):
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
+        require_relations(record.plan, source=f"plan {record.plan_id}")
         plan, story = record.plan, identity(record.plan.story)
         place = {"story": story, "plan_id": identity(record.plan_id)}
         tasks = [task_row(number, task) for number, task in enumerate(plan.tasks)]

@@ -11,13 +11,16 @@ from fleet_core.ports.context_graph import ContextGraph
 from fleet_plugins.contracts.context_graph import (
     ContextGraphContract,
     DurableContextGraphContract,
+    SharedContextGraphContract,
 )
 
 Reopen = Callable[[], Awaitable[ContextGraph]]
 pytestmark = pytest.mark.connected
 
 
-class TestNeo4jContextGraph(ContextGraphContract, DurableContextGraphContract):
+class TestNeo4jContextGraph(
+    ContextGraphContract, DurableContextGraphContract, SharedContextGraphContract
+):
     @pytest.fixture
     async def graph(self, opener: Any) -> ContextGraph:
         graph: ContextGraph = await opener.open()
@@ -27,3 +30,8 @@ class TestNeo4jContextGraph(ContextGraphContract, DurableContextGraphContract):
     def reopen(self, opener: Any) -> Reopen:
         reopen: Reopen = opener.reopen
         return reopen
+
+    @pytest.fixture
+    async def another(self, opener: Any) -> ContextGraph:
+        graph: ContextGraph = await opener.open()
+        return graph

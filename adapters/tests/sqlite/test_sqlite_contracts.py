@@ -22,6 +22,7 @@ from fleet_plugins.contracts.blob_store import (
 from fleet_plugins.contracts.context_graph import (
     ContextGraphContract,
     DurableContextGraphContract,
+    SharedContextGraphContract,
 )
 from fleet_plugins.contracts.event_bus import (
     DurableEventBusContract,
@@ -101,7 +102,9 @@ class TestSqliteBlobStore(
         return corrupt
 
 
-class TestSqliteContextGraph(ContextGraphContract, DurableContextGraphContract):
+class TestSqliteContextGraph(
+    ContextGraphContract, DurableContextGraphContract, SharedContextGraphContract
+):
     @pytest.fixture
     async def graph(self, opener: Any) -> ContextGraph:
         graph: ContextGraph = await opener.open("graph")
@@ -111,3 +114,8 @@ class TestSqliteContextGraph(ContextGraphContract, DurableContextGraphContract):
     def reopen(self, opener: Any) -> Reopen:
         reopener: Reopen = opener.reopener("graph")
         return reopener
+
+    @pytest.fixture
+    async def another(self, opener: Any) -> ContextGraph:
+        graph: ContextGraph = await opener.open("graph")
+        return graph
