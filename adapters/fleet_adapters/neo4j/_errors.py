@@ -21,23 +21,24 @@ from neo4j.exceptions import (
 from fleet_core.errors import Conflict, FleetError, InputError, StoreError, Unavailable
 
 _UNKNOWN = "if this was a write, it is unknown whether it was made"
-_READ_ONLY = (
-    "is read-only",
-    "let it take writes, or set uri to one that does",
+_READ_ONLY = ("is read-only", "let it take writes, or set uri to one that does")
+_MADE = ("has such a constraint or index", "try again")
+_IN_THE_WAY = (
+    "has other constraints or indexes on what is ours",
+    "set database to one of the fleet's own",
 )
 # By the code of the server's error: what is the matter, and the way out.
 _REFUSED = {
     "Neo.ClientError.General.ForbiddenOnReadOnlyDatabase": _READ_ONLY,
     "Neo.ClientError.General.WriteOnReadOnlyAccessDatabase": _READ_ONLY,
+    "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists": _MADE,
+    "Neo.ClientError.Schema.ConstraintAlreadyExists": _IN_THE_WAY,
+    "Neo.ClientError.Schema.IndexAlreadyExists": _IN_THE_WAY,
     "Neo.ClientError.Database.DatabaseNotFound": (
         "has no such database",
         "set database to one that it has, or leave it empty",
     ),
-    "Neo.ClientError.Schema.ConstraintValidationFailed": (
-        "holds data that our constraints do not allow",
-        "set database to one of the fleet's own",
-    ),
-    "Neo.ClientError.Schema.ConstraintCreationFailed": (
+    "Neo.DatabaseError.Schema.ConstraintCreationFailed": (
         "holds data that our constraints do not allow",
         "set database to one of the fleet's own",
     ),
@@ -71,7 +72,17 @@ _BY_TYPE: tuple[tuple[type[DriverError | Neo4jError], type[FleetError], str, str
     (ConnectionAcquisitionTimeoutError, Unavailable, "has no connection free", "raise connections"),
     (IncompleteCommit, Unavailable, f"was lost, and {_UNKNOWN}", "try again"),
 )
-READ_ONLY = frozenset(code for code, said in _REFUSED.items() if said is _READ_ONLY)
+
+
+class AlreadyMade(StoreError):
+    """A constraint or an index is there; `IF NOT EXISTS` says so where two make it at once."""
+
+
+class ReadOnly(StoreError):
+    """The database takes no writes; whoever wants to read need not hold anything."""
+
+
+_KINDS: dict[str, type[StoreError]] = {_READ_ONLY[0]: ReadOnly, _MADE[0]: AlreadyMade}
 
 
 @contextmanager
@@ -99,7 +110,8 @@ def translated(error: DriverError | Neo4jError, where: str) -> FleetError:
     said = _said(error)
     if isinstance(error, Neo4jError) and error.code in _REFUSED:
         what, way_out = _REFUSED[error.code]
-        return StoreError(f"{where} {what}: {said}", way_out)
+        kind = _KINDS.get(what, StoreError)
+        return kind(f"{where} {what}: {said}", way_out)
     if _has_bad_certificate(error):
         return StoreError(f"{where}: {said}", "set ca to the authority of its certificate")
     for driver_error, ours, what, way_out in _BY_TYPE:

@@ -6,10 +6,10 @@ one that was cut short, or run by two at once, is run again from its beginning.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, LiteralString
 
-from neo4j.exceptions import ClientError
-
+from fleet_adapters.neo4j._errors import AlreadyMade
 from fleet_adapters.neo4j._link import Link, Transaction
 from fleet_core.errors import StoreError
 
@@ -50,15 +50,6 @@ MIGRATIONS: tuple[tuple[LiteralString, ...], ...] = (_FIRST,)
 """By the version that they lead away from; the first makes an empty database ours."""
 VERSION = len(MIGRATIONS)
 
-_THERE = frozenset(
-    {
-        "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
-        "Neo.ClientError.Schema.ConstraintAlreadyExists",
-        "Neo.ClientError.Schema.IndexAlreadyExists",
-    }
-)
-"""What `IF NOT EXISTS` says all the same where two create at once."""
-
 
 async def prepared(link: Link) -> None:
     """Bring the database to this program's version, where it is older or empty.
@@ -77,7 +68,8 @@ async def prepared(link: Link) -> None:
         )
     for reached, statements in enumerate(MIGRATIONS[kept:], kept + 1):
         for statement in statements:
-            await link.write(_one(statement), _INDEXES_S)
+            with suppress(AlreadyMade):
+                await link.write(_one(statement), _INDEXES_S)
         await link.write(_one(_AWAIT, seconds=int(_INDEXES_S)), _INDEXES_S)
         await link.write(_one(_RISE, version=reached))
 
@@ -88,10 +80,6 @@ async def _version(transaction: Transaction) -> Any:
 
 def _one(text: LiteralString, **values: Any) -> Any:
     async def work(transaction: Transaction) -> None:
-        try:
-            await transaction.run(text, **values)
-        except ClientError as error:
-            if error.code not in _THERE:
-                raise
+        await transaction.run(text, **values)
 
     return work

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TypeVar
 
 from fleet_adapters.neo4j import _cypher as cypher
+from fleet_adapters.neo4j._errors import ReadOnly
 from fleet_adapters.neo4j._link import Link, Transaction
 from fleet_adapters.neo4j._mapping import (
     decision_row,
@@ -51,7 +52,7 @@ class Neo4jContextGraph(ContextGraph):
 
         async def work(transaction: Transaction) -> int:
             if await transaction.value(cypher.PLAN_KNOWN, **place):
-                return await _revision(transaction, story)
+                return await _held(transaction, story, plan.story)
             revision = await _locked(transaction, story, plan.story)
             if await transaction.value(cypher.PLAN_KNOWN, **place):  # another was faster
                 return revision
@@ -85,7 +86,7 @@ class Neo4jContextGraph(ContextGraph):
 
         async def work(transaction: Transaction) -> int:
             if await transaction.value(cypher.DECISION_KNOWN, **known):
-                return await _revision(transaction, story)
+                return await _held(transaction, story, decision.story)
             revision = await _locked(transaction, story, decision.story)
             if await transaction.value(cypher.DECISION_KNOWN, **known):  # another was faster
                 return revision
@@ -113,8 +114,13 @@ class Neo4jContextGraph(ContextGraph):
             "limit": query.limit,
         }
 
-        async def work(transaction: Transaction) -> Neighbourhood:
-            revision = await transaction.value(cypher.HOLD, story=story, name=kept(query.story))
+        async def held(transaction: Transaction) -> Neighbourhood:
+            return await found_at(transaction, await _held(transaction, story, query.story))
+
+        async def unheld(transaction: Transaction) -> Neighbourhood:
+            return await found_at(transaction, await _revision(transaction, story))
+
+        async def found_at(transaction: Transaction, revision: int) -> Neighbourhood:
             if not revision:
                 return Neighbourhood(0)
             (found,) = await transaction.run(cypher.NEIGHBOURHOOD, **asked)
@@ -127,7 +133,10 @@ class Neo4jContextGraph(ContextGraph):
                 ),
             )
 
-        return await self._link.write(work)
+        try:
+            return await self._link.write(held)
+        except ReadOnly:  # nobody writes, so it is of one state in any case
+            return await self._link.read(unheld)
 
     async def decision(self, decision_id: str) -> Decision | None:
         """A decision by id."""
@@ -176,8 +185,13 @@ async def _revision(transaction: Transaction, story: str) -> int:
     return await transaction.value(cypher.REVISION, story=story) or 0
 
 
+async def _held(transaction: Transaction, story: str, name: str) -> int:
+    """The revision once the last write is there in full; 0 where nothing is known of the story."""
+    return await transaction.value(cypher.HOLD, story=story, name=kept(name)) or 0
+
+
 async def _locked(transaction: Transaction, story: str, name: str) -> int:
-    """The story's revision, which nobody else raises before this transaction has ended."""
+    """As `_held`, of a story that is made where it is not known."""
     revision: int = await transaction.value(cypher.LOCK, story=story, name=kept(name))
     return revision
 
