@@ -23,6 +23,7 @@ from fleet_core.errors import Conflict, FleetError, InputError, StoreError, Unav
 _UNKNOWN = "if this was a write, it is unknown whether it was made"
 _READ_ONLY = ("is read-only", "let it take writes, or set uri to one that does")
 _MADE = ("has such a constraint or index", "try again")
+_BROKEN = ("has met with a critical error", "see to its disk, then restart it; its log says more")
 _IN_THE_WAY = (
     "has other constraints or indexes on what is ours",
     "set database to one of the fleet's own",
@@ -31,6 +32,7 @@ _IN_THE_WAY = (
 _REFUSED = {
     "Neo.ClientError.General.ForbiddenOnReadOnlyDatabase": _READ_ONLY,
     "Neo.ClientError.General.WriteOnReadOnlyAccessDatabase": _READ_ONLY,
+    "Neo.DatabaseError.Transaction.TransactionStartFailed": _BROKEN,
     "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists": _MADE,
     "Neo.ClientError.Schema.ConstraintAlreadyExists": _IN_THE_WAY,
     "Neo.ClientError.Schema.IndexAlreadyExists": _IN_THE_WAY,
@@ -82,7 +84,11 @@ class ReadOnly(StoreError):
     """The database takes no writes; whoever wants to read need not hold anything."""
 
 
-_KINDS: dict[str, type[StoreError]] = {_READ_ONLY[0]: ReadOnly, _MADE[0]: AlreadyMade}
+_KINDS: dict[str, type[FleetError]] = {
+    _READ_ONLY[0]: ReadOnly,
+    _MADE[0]: AlreadyMade,
+    _BROKEN[0]: Unavailable,
+}
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -156,6 +158,30 @@ async def test_a_write_that_needs_too_much_memory_is_refused_whole(server: Any, 
     assert caught.value.hint
     assert await graph.revision(story.name) == 0
     assert await graph.record_decision(story.decision("p", "T1"), 10) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process that runs")
+async def test_a_full_disk_loses_nothing_that_was_acknowledged(
+    server: Any, own: Any, again: Again
+) -> None:
+    graph: ContextGraph = await own.open()
+    story = Story()
+    revision = await graph.record_decision(story.decision("p", "T1"), 10)
+    # As a disk that takes no more: its log of transactions may not grow beyond this.
+    limits = (512 * 1024, resource.RLIM_INFINITY)
+    resource.prlimit(server.running.pid, resource.RLIMIT_FSIZE, limits)
+    large = story.decision("p", "T2", text="x" * 3_000_000)
+    with pytest.raises(StoreError) as refused:
+        await graph.record_decision(large, 20)
+    assert refused.value.hint
+    with pytest.raises(Unavailable, match="critical error") as caught:  # it gives up until then
+        await graph.record_decision(story.decision("p", "T3"), 30)
+    assert "restart" in caught.value.hint
+    await server.stop()
+    await server.start()
+    assert await again(lambda: graph.revision(story.name)) == revision
+    assert await graph.decision(large.decision_id) is None
+    assert await graph.record_decision(large, 20) == revision + 1
 
 
 @pytest.mark.parametrize(

@@ -11,23 +11,24 @@ import asyncio
 import hashlib
 import logging
 import shutil
+import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
 from fleet_adapters.llamacpp.locking import file_lock
+from fleet_bootstraps.stack import jgo_fetch
+from fleet_bootstraps.stack.jgo_fetch import jar_name
+from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import NotFound, PluginError, StoreError, Unavailable
 
 VERSION = "5.26.30"
 
 _LOG = logging.getLogger("fleet.stack")
 _FETCH_S = 900.0
-_AT_ONCE = 8
 _LAST_WORDS = 600
 _OUT = "or start a Neo4j of your own, and set graph.uri"
 
@@ -46,11 +47,6 @@ def locked(text: str) -> Mapping[str, str]:
     """The SHA-256 by `group:artifact:version[:classifier]` of a lock file's text."""
     lines = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
     return MappingProxyType({coordinate: digest for digest, coordinate in lines})
-
-
-def jar_name(coordinate: str) -> str:
-    """What Maven calls the file: `artifact-version[-classifier].jar`."""
-    return f"{'-'.join(coordinate.split(':')[1:])}.jar"
 
 
 async def ensure_neo4j(servers: Path, *, maven: str | None = None) -> Path:
@@ -109,8 +105,8 @@ def require_locked(folder: Path, wanted: Mapping[str, str]) -> None:
             raise StoreError(f"Neo4j's {name} has SHA-256 {found}, expected {digest}", hint)
 
 
-async def by_jgo(wanted: Mapping[str, str], folder: Path) -> None:
-    """Fetch those files into the folder; jgo keeps its own copies in Maven's cache.
+async def by_jgo(wanted: Iterable[str], folder: Path) -> None:
+    """Fetch those files into the folder, which is made.
 
     Raises:
         PluginError: jgo is not installed.
@@ -121,50 +117,31 @@ async def by_jgo(wanted: Mapping[str, str], folder: Path) -> None:
             "Neo4j's libraries need Maven (mvn) or the package jgo to be fetched",
             f"install swe-ai-fleet[servers], {_OUT}",
         )
-    context = import_module("jgo.maven").MavenContext()
-
-    def fetch(coordinate: str) -> None:
-        group, artifact, version, *classifier = coordinate.split(":")
-        component = context.project(group, artifact).at_version(version)
-        kept = component.artifact(classifier=classifier[0] if classifier else "").resolve()
-        shutil.copyfile(kept, folder / jar_name(coordinate))
-
-    def fetch_all() -> None:
-        folder.mkdir(parents=True)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(fetch, wanted))
-
-    try:
-        async with asyncio.timeout(_FETCH_S):
-            await asyncio.to_thread(fetch_all)
-    except Exception as error:  # jgo names no errors of its own
-        raise Unavailable(
-            f"Neo4j's libraries could not be fetched: {error or type(error).__name__}",
-            f"see whether Maven Central can be reached, {_OUT}",
-        ) from error
+    await _run("jgo", [sys.executable, "-P", jgo_fetch.__file__, str(folder)], "\n".join(wanted))
 
 
 async def _by_maven(program: str, pom: Path, folder: Path) -> None:
+    words = (program, "--batch-mode", "--quiet", "--file", str(pom))
+    await _run("Maven", [*words, "dependency:copy-dependencies", f"-DoutputDirectory={folder}"], "")
+
+
+async def _run(name: str, command: list[str], told: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(program, "--batch-mode", "--quiet", "--file", str(pom)),
-        *("dependency:copy-dependencies", f"-DoutputDirectory={folder}"),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=STDOUT,
+        *tied(command), stdin=PIPE, stdout=PIPE, stderr=STDOUT
     )
     try:
         async with asyncio.timeout(_FETCH_S):
-            said, _ = await process.communicate()
+            said, _ = await process.communicate(told.encode())
     except TimeoutError:
-        raise Unavailable(f"Maven has not fetched Neo4j after {_FETCH_S:g} s", _OUT) from None
+        raise Unavailable(f"{name} has not fetched Neo4j after {_FETCH_S:g} s", _OUT) from None
     finally:
         if process.returncode is None:
-            process.terminate()
+            process.kill()
             await process.wait()
     if process.returncode:
         last = " ".join(said.decode("utf-8", "replace")[-_LAST_WORDS:].split())
         raise Unavailable(
-            f"Maven could not fetch Neo4j: {last}",
+            f"{name} could not fetch Neo4j: {last}",
             f"see whether its repository can be reached, {_OUT}",
         )
 
