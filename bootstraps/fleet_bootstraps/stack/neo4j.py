@@ -21,6 +21,7 @@ from fleet_core.errors import FleetError, StoreError, Unavailable
 USER = "neo4j"
 LOG = "neo4j.log"
 PID = "neo4j.pid"
+PASSWORD = "password"  # noqa: S105 -- the name of a file
 JAVA = (17, 21)  # the versions that Neo4j 5.26 is made for
 
 _HOST = "127.0.0.1"
@@ -31,7 +32,7 @@ _AGAIN_S = 0.05
 _ANSWER_S = 1.0
 _LAST_WORDS = 600
 _HELLO = b"\x60\x60\xb0\x17" + b"\x00\x04\x04\x05" + b"\x00" * 12  # Bolt 5.0 to 5.4
-_PASSWORD, _LOCK = "password", "neo4j.lock"
+_LOCK = "neo4j.lock"
 _ROUNDS = 1024
 # What Neo4j's own launcher passes, but for a garbage collector that suits a small heap.
 _JVM = (
@@ -211,7 +212,7 @@ def _held(folder: Path) -> Iterator[int]:
 
 def _password(folder: Path, asked: str) -> str:
     """The folder's password, which the server reads when it starts for the first time."""
-    kept = folder / _PASSWORD
+    kept = folder / PASSWORD
     if kept.exists():
         password = kept.read_text("utf-8")
         if asked and asked != password:
