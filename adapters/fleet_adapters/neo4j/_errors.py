@@ -126,6 +126,11 @@ def translated(error: DriverError | Neo4jError, where: str) -> FleetError:
     return Unavailable(f"{where} does not answer: {said}; {_UNKNOWN}", "see whether it runs there")
 
 
+def is_refusal(error: Neo4jError) -> bool:
+    """Whether to try again is of no use, though the driver would."""
+    return error.code in _REFUSED
+
+
 def _said(error: DriverError | Neo4jError) -> str:
     text = (error.message or error.code or "") if isinstance(error, Neo4jError) else str(error)
     return " ".join(text.split()) or type(error).__name__

@@ -14,8 +14,9 @@ from neo4j import (
     Record,
     unit_of_work,
 )
+from neo4j.exceptions import TransientError
 
-from fleet_adapters.neo4j._errors import translate
+from fleet_adapters.neo4j._errors import is_refusal, translate, translated
 from fleet_core.errors import Unavailable
 
 T = TypeVar("T")
@@ -25,13 +26,19 @@ Work = Callable[["Transaction"], Awaitable[T]]
 class Transaction:
     """Statements of one transaction; a work may be run again in another one."""
 
-    def __init__(self, transaction: AsyncManagedTransaction) -> None:
+    def __init__(self, transaction: AsyncManagedTransaction, where: str) -> None:
         self._transaction = transaction
+        self._where = where
 
     async def run(self, text: LiteralString, **values: Any) -> list[Record]:
         """The rows of a statement's answer."""
-        result = await self._transaction.run(text, values)
-        return [record async for record in result]
+        try:
+            result = await self._transaction.run(text, values)
+            return [record async for record in result]
+        except TransientError as error:
+            if is_refusal(error):
+                raise translated(error, self._where) from error
+            raise
 
     async def value(self, text: LiteralString, **values: Any) -> Any:
         """The only value of the first row; None where there is no row."""
@@ -83,7 +90,7 @@ class Link:
     async def _run(self, work: Work[T], access: str, timeout_s: float) -> T:
         @unit_of_work(timeout=timeout_s)
         async def managed(transaction: AsyncManagedTransaction) -> T:
-            return await work(Transaction(transaction))
+            return await work(Transaction(transaction, self.where))
 
         try:
             with translate(self.where):
