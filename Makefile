@@ -16,7 +16,7 @@ bin = $(VENV)/bin
 folders = core plugins adapters bootstraps features
 python_files = $(folders) .ci
 
-.PHONY: help setup machine run test lint check features bench sim vllm lock protos format clean
+.PHONY: help setup machine run test lint check features bench sim vllm lock neo4j-lock protos format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -56,6 +56,9 @@ bench: setup ## measure beside a bare driver: make bench BENCH=overhead
 
 vllm: machine ## opt-in, 3 GB: the chain against a real vLLM on the CPU (.ci/vllm says more)
 	@sh .ci/vllm $(ARGS)
+
+neo4j-lock: setup ## write anew which libraries the pom in deploy/neo4j resolves to; wants Maven
+	$(bin)/python .ci/neo4j.py
 
 protos: setup ## generate the code of the protos anew
 	$(bin)/python .ci/protos.py write

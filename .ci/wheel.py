@@ -12,15 +12,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("core", "plugins", "adapters", "bootstraps", "features")
+ALONGSIDE = {"deploy/neo4j": "fleet_bootstraps/stack/neo4j_server"}
 METADATA = ("METADATA", "entry_points.txt", "licenses/LICENSE", "RECORD", "WHEEL")
 
 
 def expected() -> set[str]:
-    """The files of the five packages under the paths they are imported by."""
-    folders = [f"{folder}/fleet_{folder}" for folder in PACKAGES]
+    """The files of the five packages under the paths they are imported by, and those alongside."""
+    packages = {path.partition("/")[2] for path in tracked(*(f"{p}/fleet_{p}" for p in PACKAGES))}
+    alongside = {
+        path.replace(folder, inside, 1)
+        for folder, inside in ALONGSIDE.items()
+        for path in tracked(folder)
+    }
+    return packages | alongside
+
+
+def tracked(*folders: str) -> list[str]:
+    """The files of those folders that are in the repository."""
     command = ["git", "ls-files", "-z", *folders]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- a fixed command
-    return {path.partition("/")[2] for path in listed.stdout.split("\0") if path}
+    return [path for path in listed.stdout.split("\0") if path]
 
 
 def complaints(wheel: Path) -> list[str]:

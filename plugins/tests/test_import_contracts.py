@@ -24,6 +24,7 @@ IMPORTED_AS = {
     "protobuf": "google",
     "googleapis-common-protos": "google",
     "nats-py": "nats",
+    "neo4j-rust-ext": "neo4j",
     "prometheus-client": "prometheus_client",
     "opentelemetry-sdk": "opentelemetry",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry",

@@ -11,6 +11,7 @@ from itertools import islice
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.history import DecisionRecord, Recorded
+from fleet_core.domain.plan import require_relations
 from fleet_core.ports.context_graph import ContextGraph
 
 _Entry = tuple[int, str]  # recorded_ms, decision id: the order of decisions within a story
@@ -35,6 +36,7 @@ class InMemoryContextGraph(ContextGraph):
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
+        require_relations(record.plan, source=f"plan {record.plan_id}")
         story = self._stories[record.plan.story]
         if record.plan_id not in story.plans:
             story.plans[record.plan_id] = record

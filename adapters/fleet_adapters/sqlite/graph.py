@@ -17,6 +17,7 @@ from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.history import Recorded
+from fleet_core.domain.plan import require_relations
 from fleet_core.ports.context_graph import ContextGraph
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class SqliteContextGraph(ContextGraph):
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
+        require_relations(record.plan, source=f"plan {record.plan_id}")
         return await self._writer.submit(lambda cursor: _record_plan(cursor, record))
 
     async def record_decision(self, decision: Decision, recorded_ms: int) -> int:

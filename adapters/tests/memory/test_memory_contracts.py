@@ -23,7 +23,6 @@ from fleet_plugins.contracts.blob_store import (
 )
 from fleet_plugins.contracts.context_graph import ContextGraphContract
 from fleet_plugins.contracts.event_bus import EventBusContract, JoinedEventBusContract
-from fleet_plugins.contracts.graph_history import GraphHistoryContract
 from fleet_plugins.contracts.state_store import StateStoreContract
 from fleet_plugins.contracts.token_stream import TokenStreamContract
 
@@ -72,7 +71,7 @@ class TestInMemoryBlobStore(BlobStoreContract, CorruptibleBlobStoreContract):
         return spoil
 
 
-class TestInMemoryContextGraph(ContextGraphContract, GraphHistoryContract):
+class TestInMemoryContextGraph(ContextGraphContract):
     @pytest.fixture
     async def graph(self, tmp_path: Path) -> AsyncIterator[ContextGraph]:
         async for port in _opened(plugin.graph, tmp_path):

@@ -22,13 +22,13 @@ from fleet_plugins.contracts.blob_store import (
 from fleet_plugins.contracts.context_graph import (
     ContextGraphContract,
     DurableContextGraphContract,
+    SharedContextGraphContract,
 )
 from fleet_plugins.contracts.event_bus import (
     DurableEventBusContract,
     EventBusContract,
     JoinedEventBusContract,
 )
-from fleet_plugins.contracts.graph_history import GraphHistoryContract
 from fleet_plugins.contracts.state_store import DurableStateStoreContract, StateStoreContract
 
 Reopen = Callable[[], Awaitable[Any]]
@@ -103,7 +103,7 @@ class TestSqliteBlobStore(
 
 
 class TestSqliteContextGraph(
-    ContextGraphContract, GraphHistoryContract, DurableContextGraphContract
+    ContextGraphContract, DurableContextGraphContract, SharedContextGraphContract
 ):
     @pytest.fixture
     async def graph(self, opener: Any) -> ContextGraph:
@@ -114,3 +114,8 @@ class TestSqliteContextGraph(
     def reopen(self, opener: Any) -> Reopen:
         reopener: Reopen = opener.reopener("graph")
         return reopener
+
+    @pytest.fixture
+    async def another(self, opener: Any) -> ContextGraph:
+        graph: ContextGraph = await opener.open("graph")
+        return graph

@@ -158,7 +158,7 @@ async def up(
         typer.Option(
             "--port",
             metavar="NAME=PORT",
-            help="Where nats, valkey, ray, model, executor or orchestrator listens; 0: anywhere.",
+            help="Where nats, valkey, neo4j, ray, model or a service listens; 0: anywhere.",
         ),
     ] = None,
     gguf: Annotated[

@@ -16,11 +16,12 @@ from fleet_plugins.registry import Binding
 _SERVED = {
     "nats": ("nats", "servers"),
     "valkey": ("valkey", "url"),
+    "neo4j": ("neo4j", "uri"),
     "ray": ("ray", "address"),
     "openai": ("model", "base_url"),
 }
 """By adapter: the server that it needs, and the setting that says where that is."""
-_ORDER = ("nats", "valkey", "model", "ray")
+_ORDER = ("nats", "valkey", "neo4j", "model", "ray")
 
 
 @dataclass(frozen=True, slots=True)

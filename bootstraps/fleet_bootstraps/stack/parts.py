@@ -18,7 +18,7 @@ class Part:
     """A process that serves.
 
     Attributes:
-        name: `nats`, `valkey`, `ray`, `model`, or a service's.
+        name: `nats`, `valkey`, `neo4j`, `model`, `ray`, or a service's.
         address: as settings take it.
         pid: of the process without which it does not serve.
         log: the file that it writes.

@@ -14,6 +14,7 @@ DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
     {
         "nats": 4222,
         "valkey": 6379,
+        "neo4j": 7687,
         "ray": 0,
         "model": 8000,
         "executor": 50056,

@@ -18,6 +18,8 @@ from fleet_bootstraps.stack.alone import alone
 from fleet_bootstraps.stack.model import model_server
 from fleet_bootstraps.stack.nats import running_nats
 from fleet_bootstraps.stack.needs import Needs, is_set, needs_of, require_started
+from fleet_bootstraps.stack.neo4j import PASSWORD, neo4j_server
+from fleet_bootstraps.stack.neo4j_libraries import ensure_neo4j
 from fleet_bootstraps.stack.parts import Part, gone, last_lines
 from fleet_bootstraps.stack.ports import DEFAULT_PORTS, HOST, require_free
 from fleet_bootstraps.stack.ray import ray_head
@@ -34,6 +36,7 @@ from fleet_core.errors import (
 from fleet_plugins.api import FactoryContext, PortName
 
 RAY_TOKEN = "FLEET_STACK_RAY_TOKEN"  # noqa: S105 -- the name of a secret, not one
+NEO4J_PASSWORD = "FLEET_STACK_NEO4J_PASSWORD"  # noqa: S105 -- as above
 _SERVICE_START_S = 60.0
 _MODEL_TIMEOUT_MS = 600_000  # of one call: a small machine answers slowly, several at once
 _WILDCARDS = {"0.0.0.0": HOST, "::": "[::1]"}  # noqa: S104 -- looked for, not served
@@ -142,6 +145,7 @@ class _Builder:
         self._making: Mapping[str, Callable[[Stack, AsyncExitStack], Awaitable[Part]]] = {
             "nats": self._nats,
             "valkey": self._valkey,
+            "neo4j": self._neo4j,
             "model": self._model,
             "ray": self._ray,
         }
@@ -193,6 +197,22 @@ class _Builder:
         stack.sets += self._told("valkey", url)
         pid = int((folder / "valkey.pid").read_text())
         return Part("valkey", url, pid, self._log("valkey"))
+
+    async def _neo4j(self, stack: Stack, held: AsyncExitStack) -> Part:
+        folder, named = self.folder / "neo4j", self._settings(PortName.GRAPH).password
+        server = await held.enter_async_context(
+            neo4j_server(
+                folder,
+                await ensure_neo4j(self._context.home / "servers"),
+                port=self._port("neo4j"),
+                password=self._context.secret(named) if named else "",
+            )
+        )
+        stack.sets += self._told("neo4j", server.uri)
+        if not named:
+            stack.environ[f"{NEO4J_PASSWORD}_FILE"] = str((folder / PASSWORD).absolute())
+            stack.sets.append(f"graph.password={NEO4J_PASSWORD}")
+        return Part("neo4j", server.uri, server.pid, self._log("neo4j"))
 
     async def _model(self, stack: Stack, held: AsyncExitStack) -> Part:
         gguf = self._asked.gguf

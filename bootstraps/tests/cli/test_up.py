@@ -158,6 +158,44 @@ async def test_a_plan_is_decided_and_remembered_after_a_restart(
         assert (await ended(running))[0] == 0
 
 
+@pytest.fixture
+def servers(home: Path, libraries: Path) -> None:
+    """Neo4j's libraries where `fleet up` looks for them."""
+    (home / "servers").mkdir(parents=True)
+    (home / "servers" / libraries.name).symlink_to(libraries)
+
+
+@pytest.mark.usefixtures("servers")
+async def test_a_graph_on_neo4j_is_started_kept_and_ended(
+    process: Process, plan: Plan, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with model() as options:
+        options += ["--set", "graph.use=neo4j", "--port", "neo4j=0"]
+        running, told = await started(process, *options)
+        assert list(told["parts"]) == ["nats", "valkey", "neo4j", "executor", "orchestrator"]
+        below = tree(running.pid)
+        code, out, err = await ended(process("submit", plan(), "--json", *with_sets(told["set"])))
+        assert code == 0, err
+        identity = json.loads(out)["plan_id"]
+        watching = process("watch", identity, "--json", *with_sets(told["set"]))
+        code, out, err = await ended(watching)
+        assert code == 0, err
+        assert json.loads(out)["outcome"] == "decided"
+        running.kill()  # and the graph is there all the same
+        await ended(running)
+        await none_left(below)
+
+        running, told = await started(process, *options)
+        monkeypatch.setenv("FLEET_STACK_NEO4J_PASSWORD_FILE", str(home / "stack/neo4j/password"))
+        words = ("--json", "--profile", "fleet", "--plan", plan(), *with_sets(told["set"]))
+        asked = process("context", "a", *words)
+        code, out, err = await ended(asked)
+        assert code == 0, err
+        assert json.loads(out)["revision"] > 0
+        running.send_signal(signal.SIGTERM)
+        assert (await ended(running))[0] == 0
+
+
 async def test_nothing_outlives_a_killed_one(process: Process, home: Path) -> None:
     async with model() as options:
         running, told = await started(process, *options)

@@ -25,6 +25,15 @@ def test_the_fleet_needs_all_of_it() -> None:
     assert needs.named == {}
 
 
+def test_a_graph_on_neo4j_needs_a_server_unless_it_is_named() -> None:
+    needs = needs_of(profile("fleet", "graph.use=neo4j"))
+    assert list(needs.servers) == ["nats", "valkey", "neo4j", "model", "ray"]
+    assert needs.servers["neo4j"] == ("graph.uri",)
+    needs = needs_of(profile("fleet", "graph.use=neo4j", "graph.uri=bolt://10.0.0.1"))
+    assert "neo4j" not in needs.servers
+    assert needs.named["neo4j"] == "graph.uri"
+
+
 def test_the_embedded_profile_needs_an_orchestrator_and_no_server() -> None:
     needs = needs_of(profile("embedded"))
     assert (needs.servers, needs.services) == ({}, ("orchestrator",))

@@ -102,20 +102,12 @@ def validated(plan: Plan, *, roles: Collection[str], source: str = "plan") -> Pl
     if not plan.tasks:
         raise PlanError("the plan is empty", "list at least one task", source=source, field="tasks")
     known = {role_name(role) for role in roles}
-    ids = [task.task_id for task in plan.tasks]
     for index, task in enumerate(plan.tasks):
         at = f"tasks[{index}]"
         if not TASK_ID.fullmatch(task.task_id):
             raise PlanError(
                 f"task id {task.task_id[:80]!r} is not allowed",
                 "use 1 to 64 letters, digits, _ and -",
-                source=source,
-                field=f"{at}.id",
-            )
-        if task.task_id in ids[:index]:
-            raise PlanError(
-                f"task id {task.task_id!r} is used twice",
-                "give each task its own id",
                 source=source,
                 field=f"{at}.id",
             )
@@ -133,6 +125,29 @@ def validated(plan: Plan, *, roles: Collection[str], source: str = "plan") -> Pl
                 source=source,
                 field=f"{at}.phase",
             )
+    require_relations(plan, source=source)
+    return replace(plan, tasks=tuple(replace(t, role=role_name(t.role)) for t in plan.tasks))
+
+
+def require_relations(plan: Plan, *, source: str = "plan") -> None:
+    """Refuse a plan whose tasks cannot be told apart or whose dependencies lead nowhere.
+
+    Raises:
+        PlanError: names the field and the way out: a task id that is used twice, a missing
+            dependency, a cycle.
+    """
+    ids = {task.task_id for task in plan.tasks}
+    seen: set[str] = set()
+    for index, task in enumerate(plan.tasks):
+        at = f"tasks[{index}]"
+        if task.task_id in seen:
+            raise PlanError(
+                f"task id {task.task_id!r} is used twice",
+                "give each task its own id",
+                source=source,
+                field=f"{at}.id",
+            )
+        seen.add(task.task_id)
         for dependency in task.depends_on:
             if dependency not in ids:
                 raise PlanError(
@@ -142,7 +157,6 @@ def validated(plan: Plan, *, roles: Collection[str], source: str = "plan") -> Pl
                     field=f"{at}.depends_on",
                 )
     _refuse_cycle(plan, source)
-    return replace(plan, tasks=tuple(replace(t, role=role_name(t.role)) for t in plan.tasks))
 
 
 def _refuse_cycle(plan: Plan, source: str) -> None:

@@ -19,6 +19,10 @@ class ContextGraph(GraphHistory, Protocol):
 
         Returns:
             The story's revision; it rises in the same transaction as the write, and only then.
+
+        Raises:
+            PlanError: a task id is used twice, or dependencies are cyclic or dangling; nothing of
+                the plan is kept.
         """
 
     @abstractmethod
@@ -35,6 +39,7 @@ class ContextGraph(GraphHistory, Protocol):
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task, from one snapshot; an unknown story gives revision 0 and nothing.
 
+        Unknown ids and roles are no error: nothing is known of them.
         Two decisions recorded in the same millisecond are ordered by decision id.
         """
 

@@ -1,8 +1,4 @@
-"""What every ContextGraph must do about the history it keeps.
-
-Subclass `GraphHistoryContract` in your adapter's tests and give it a fixture `graph`: an open
-graph, which may hold other stories.
-"""
+"""What every ContextGraph must do about the history it keeps; part of `ContextGraphContract`."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import pytest
 from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.history import DecisionRecord, Recorded
 from fleet_core.ports.context_graph import ContextGraph
-from fleet_plugins.contracts.context_graph import Story
+from fleet_plugins.contracts.stories import Story
 
 
 async def history(graph: ContextGraph, story: str, limit: int) -> list[Recorded]:

@@ -1,0 +1,1 @@
+"""The context graph on a Neo4j server, through the official driver."""

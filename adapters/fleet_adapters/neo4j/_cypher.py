@@ -1,0 +1,183 @@
+"""All Cypher of the graph: constant texts, every value a parameter.
+
+A writer holds the story's node until its transaction is applied, and so does whoever reads a
+neighbourhood: Neo4j isolates no more than single reads, and would show half of a write. Setting a
+property to the value that it has takes that lock and writes nothing.
+
+Only the current decision of a task has `current_story`, and so only current ones are in the indexes
+that begin with it. Relations AFFECTS repeat what they are searched by.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+REVISION: LiteralString = """
+MATCH (story:Story {story: $story}) RETURN story.revision AS revision
+"""
+
+LOCK: LiteralString = """
+MERGE (story:Story {story: $story})
+ON CREATE SET story.revision = 0
+SET story.name = $name
+RETURN story.revision AS revision
+"""
+
+PLAN_KNOWN: LiteralString = """
+MATCH (plan:Plan {story: $story, plan_id: $plan_id}) RETURN plan.plan_id AS known
+"""
+
+DECISION_KNOWN: LiteralString = """
+MATCH (decision:Decision {decision_id: $decision_id}) RETURN decision.decision_id AS known
+"""
+
+PLAN: LiteralString = """
+MATCH (story:Story {story: $story})
+SET story.revision = $revision
+CREATE (story)-[:HAS_PLAN]->(:Plan {
+  story: $story, plan_id: $plan_id, title: $title, description: $description,
+  approved_ms: $approved_ms, revision: $revision, document: $document
+})
+"""
+
+TASKS: LiteralString = """
+MATCH (plan:Plan {story: $story, plan_id: $plan_id})
+UNWIND $rows AS row
+MERGE (task:Task {story: $story, plan_id: $plan_id, task_id: row.task_id})
+SET task.number = row.number, task.role = row.role, task.title = row.title,
+    task.document = row.document
+CREATE (plan)-[:HAS_TASK]->(task)
+"""
+
+DEPENDENCIES: LiteralString = """
+UNWIND $rows AS row
+MATCH (task:Task {story: $story, plan_id: $plan_id, task_id: row.task_id})
+MATCH (other:Task {story: $story, plan_id: $plan_id, task_id: row.on})
+CREATE (task)-[:DEPENDS_ON]->(other)
+"""
+
+SUPERSEDE: LiteralString = """
+MATCH (old:Decision {current_story: $story, plan_id: $plan_id, task_id: $task_id})
+REMOVE old.current_story
+WITH old
+OPTIONAL MATCH (old)-[affects:AFFECTS]->()
+REMOVE affects.current_story
+RETURN DISTINCT old.decision_id AS decision_id
+"""
+
+# A decision can come before its plan, and then makes the bare node of its task.
+DECISION: LiteralString = """
+MATCH (story:Story {story: $row.story})
+SET story.revision = $revision
+MERGE (task:Task {story: $row.story, plan_id: $row.plan_id, task_id: $row.task_id})
+CREATE (task)-[:DECIDED_BY]->(decision:Decision)
+SET decision = $row, decision.current_story = $row.story, decision.revision = $revision
+WITH decision
+CALL (decision) {
+  UNWIND $superseded AS decision_id
+  MATCH (old:Decision {decision_id: decision_id})
+  CREATE (decision)-[:SUPERSEDES]->(old)
+}
+CALL (decision) {
+  UNWIND $affects AS task_id
+  MERGE (affected:Task {story: $row.story, plan_id: $row.plan_id, task_id: task_id})
+  CREATE (decision)-[:AFFECTS {
+    current_story: $row.story, task_id: task_id, plan_id: $row.plan_id,
+    recorded_ms: $row.recorded_ms, decision_id: $row.decision_id
+  }]->(affected)
+}
+CALL (decision) {
+  UNWIND $cited AS decision_id
+  MATCH (earlier:Decision {decision_id: decision_id})
+  CREATE (decision)-[:CITED]->(earlier)
+}
+CALL (decision) {
+  UNWIND $evidence AS found
+  CREATE (decision)-[:SUPPORTED_BY]->(evidence:Evidence)
+  SET evidence = found
+}
+CALL (decision) {
+  UNWIND $dissent AS said
+  MERGE (agent:Agent {story: $row.story, agent_id: said.agent_id})
+  CREATE (agent)-[:DISSENTED_FROM {preferred: said.preferred, reason: said.reason}]->(decision)
+}
+"""
+
+HOLD: LiteralString = """
+MATCH (story:Story {story: $story})
+SET story.name = $name
+RETURN story.revision AS revision
+"""
+
+# Each order is an index's own, so that a page costs what it holds and not what there is.
+NEIGHBOURHOOD: LiteralString = """
+CALL () {
+  UNWIND range(0, size($ancestors) - 1) AS place
+  MATCH (d:Decision {current_story: $story, plan_id: $plan_id, task_id: $ancestors[place]})
+  WITH d ORDER BY place
+  RETURN collect(d.decision_id) AS ancestors
+}
+CALL () {
+  MATCH ()-[a:AFFECTS]->()
+  WHERE a.current_story = $story AND a.task_id = $task_id AND a.recorded_ms < $before_ms
+    AND a.decision_id IS NOT NULL AND a.plan_id <> $plan_id
+  WITH a
+  ORDER BY a.current_story DESC, a.task_id DESC, a.recorded_ms DESC, a.decision_id DESC
+  RETURN collect(a.decision_id) AS affecting
+}
+CALL (affecting) {
+  MATCH (d:Decision)
+  WHERE d.current_story = $story AND d.role = $role AND d.recorded_ms < $before_ms
+    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id AND NOT d.decision_id IN affecting
+  WITH d
+  ORDER BY d.current_story DESC, d.role DESC, d.recorded_ms DESC, d.decision_id DESC
+  LIMIT $limit
+  RETURN collect(d.decision_id) AS siblings
+}
+CALL (affecting, siblings) {
+  MATCH (d:Decision)
+  WHERE d.current_story = $story AND d.recorded_ms < $before_ms
+    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id
+    AND NOT d.decision_id IN affecting AND NOT d.decision_id IN siblings
+  WITH d
+  ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
+  LIMIT $limit
+  RETURN collect(d.decision_id) AS timeline
+}
+RETURN ancestors, affecting, siblings, timeline
+"""
+
+DOCUMENTS: LiteralString = """
+UNWIND $decision_ids AS decision_id
+MATCH (decision:Decision {decision_id: decision_id})
+RETURN decision.decision_id AS decision_id, decision.document AS document
+"""
+
+STORIES: LiteralString = """
+MATCH (story:Story) WHERE story.story > $after
+RETURN story.name AS name ORDER BY story.story LIMIT $limit
+"""
+
+PLANS: LiteralString = """
+MATCH (plan:Plan) WHERE plan.story = $story AND plan.revision > $after
+RETURN plan.revision AS revision, plan.document AS document ORDER BY plan.revision LIMIT $limit
+"""
+
+DECISIONS: LiteralString = """
+MATCH (decision:Decision) WHERE decision.story = $story AND decision.revision > $after
+RETURN decision.revision AS revision, decision.recorded_ms AS recorded_ms,
+       decision.document AS document
+ORDER BY decision.revision LIMIT $limit
+"""
+
+PRUNE: LiteralString = """
+MATCH (decision:Decision)
+WHERE decision.story = $story AND decision.revision > 0 AND decision.current_story IS NULL
+  AND decision.recorded_ms < $before_ms
+WITH decision LIMIT $limit
+OPTIONAL MATCH (decision)-[:SUPPORTED_BY]->(evidence:Evidence)
+DETACH DELETE evidence
+WITH DISTINCT decision
+DETACH DELETE decision
+RETURN count(decision) AS dropped
+"""

@@ -1,0 +1,43 @@
+"""What the server has kept of a story, page by page; places are `p:REVISION` and `d:REVISION`."""
+
+from __future__ import annotations
+
+from fleet_adapters.neo4j import _cypher as cypher
+from fleet_adapters.neo4j._link import Transaction
+from fleet_adapters.neo4j._mapping import identity, shown, to_decision, to_plan
+from fleet_core.domain.history import DecisionRecord, Recorded
+
+BATCH = 1000  # decisions dropped by one statement
+
+
+async def stories(transaction: Transaction, after: str, limit: int) -> list[str]:
+    """Names of stories, in the order of how they are found."""
+    rows = await transaction.run(cypher.STORIES, after=identity(after), limit=limit)
+    return [shown(row["name"]) for row in rows]
+
+
+async def records(
+    transaction: Transaction, where: str, story: str, after: str, limit: int
+) -> list[Recorded]:
+    """Plans, then decisions, in the order in which they raised the story's revision."""
+    kind, _, number = after.partition(":")
+    passed = int(number or 0)
+    asked = {"story": identity(story), "limit": limit}
+    found: list[Recorded] = []
+    if kind != "d":
+        for row in await transaction.run(cypher.PLANS, **asked, after=passed):
+            plan = to_plan(row["document"], f"{where}: plan {row['revision']} of {story!r}")
+            found.append(Recorded(f"p:{row['revision']}", plan))
+        passed = 0
+    asked["limit"] = limit - len(found)
+    for row in await transaction.run(cypher.DECISIONS, **asked, after=passed):
+        at = f"{where}: decision {row['revision']} of {story!r}"
+        record = DecisionRecord(to_decision(row["document"], at), row["recorded_ms"])
+        found.append(Recorded(f"d:{row['revision']}", record))
+    return found
+
+
+async def prune(transaction: Transaction, story: str, before_ms: int) -> int:
+    """Drop up to `BATCH` superseded decisions; how many there were."""
+    asked = {"story": identity(story), "before_ms": before_ms, "limit": BATCH}
+    return int(await transaction.value(cypher.PRUNE, **asked) or 0)

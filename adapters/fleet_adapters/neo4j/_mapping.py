@@ -1,0 +1,140 @@
+"""Text and records as Neo4j can keep them.
+
+Its strings are UTF-8 and cannot hold lone surrogates, which JSON can carry; so those are written as
+pairs of characters that begin with U+E000, and U+E000 itself as another such pair. The order of
+texts stays what it is. A decision is kept whole as JSON bytes; other properties are for queries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from fleet_core.domain.codec import from_data, to_data
+from fleet_core.domain.context import PlanRecord
+from fleet_core.domain.decision import Decision
+from fleet_core.domain.plan import Plan, Task
+from fleet_plugins.kit.json_bytes import dump
+
+_ESCAPED = re.compile("[\ud800-\udfff\ue000]")
+_MARK, _ITSELF, _LONG = "\ue000", "\ue800", "\ue801"
+_FROM, _TO = 0xD800, 0xE000
+_KEPT = re.compile(f"{_MARK}(.)", re.DOTALL)
+_LONGEST = 1024  # bytes; an index of several properties takes 8 KiB in all
+
+
+def kept(text: str) -> str:
+    """A text as Neo4j can hold it; no two texts become one."""
+    return _ESCAPED.sub(_escape, text)
+
+
+def shown(text: str) -> str:
+    """The text that was kept."""
+    return _KEPT.sub(_unescape, text)
+
+
+def identity(text: str) -> str:
+    """A text to find a node by: as kept or, where an index could not take it, its hash."""
+    shown = kept(text)
+    encoded = shown.encode()
+    if len(encoded) <= _LONGEST:
+        return shown
+    return f"{_MARK}{_LONG}{hashlib.sha256(encoded).hexdigest()}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return _MARK + (_ITSELF if character == _MARK else chr(ord(character) - _FROM + _TO))
+
+
+def _unescape(found: re.Match[str]) -> str:
+    character = found[1]
+    return _MARK if character == _ITSELF else chr(ord(character) - _TO + _FROM)
+
+
+def task_row(number: int, task: Task) -> dict[str, Any]:
+    """A task's properties."""
+    return {
+        "task_id": identity(task.task_id),
+        "number": number,
+        "role": identity(task.role),
+        "title": kept(task.title),
+        "document": dump(to_data(task)),
+    }
+
+
+def dependency_rows(plan: Plan) -> list[dict[str, str]]:
+    """Each dependency once."""
+    return [
+        {"task_id": identity(task.task_id), "on": identity(other)}
+        for task in plan.tasks
+        for other in dict.fromkeys(task.depends_on)
+    ]
+
+
+def decision_row(decision: Decision, recorded_ms: int) -> dict[str, Any]:
+    """A decision's properties, but for whether it is current."""
+    return {
+        "decision_id": identity(decision.decision_id),
+        "story": identity(decision.story),
+        "plan_id": identity(decision.plan_id),
+        "task_id": identity(decision.task_id),
+        "role": identity(decision.role),
+        "title": kept(decision.title),
+        "winner": kept(decision.winner),
+        "standing": decision.standing.value,
+        "rule": kept(decision.rule),
+        "recorded_ms": recorded_ms,
+        "document": dump(to_data(decision)),
+    }
+
+
+def evidence_rows(decision: Decision) -> list[dict[str, Any]]:
+    """The evidence's properties, in its order; what a check printed is in the document only."""
+    return [
+        {
+            "number": number,
+            "kind": kept(evidence.kind),
+            "standing": evidence.standing.value,
+            "summary": kept(evidence.summary),
+            "score": evidence.score,
+        }
+        for number, evidence in enumerate(decision.evidence)
+    ]
+
+
+def dissent_rows(decision: Decision) -> list[dict[str, Any]]:
+    """Who dissented, what they preferred, and their reasons."""
+    return [
+        {
+            "agent_id": identity(dissent.by),
+            "preferred": [kept(agent) for agent in dissent.preferred],
+            "reason": kept(dissent.reason),
+        }
+        for dissent in decision.dissent
+    ]
+
+
+def plan_document(record: PlanRecord) -> bytes:
+    """A plan whole, as it comes back."""
+    return dump(to_data(record))
+
+
+def to_plan(document: bytes, source: str) -> PlanRecord:
+    """The plan that was kept.
+
+    Raises:
+        DecodeError: it is not one of ours.
+    """
+    return from_data(PlanRecord, json.loads(document), source=source)
+
+
+def to_decision(document: bytes, source: str) -> Decision:
+    """The decision that was kept.
+
+    Raises:
+        DecodeError: it is not one of ours.
+    """
+    return from_data(Decision, json.loads(document), source=source)

@@ -1,0 +1,297 @@
+"""A Neo4j Community server on this machine only, from its libraries and a Java."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import secrets
+import socket
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleet_bootstraps.stack.java import java_of
+from fleet_bootstraps.stack.tied import tied
+from fleet_core.errors import FleetError, StoreError, Unavailable
+
+USER = "neo4j"
+LOG = "neo4j.log"
+PID = "neo4j.pid"
+PASSWORD = "password"  # noqa: S105 -- the name of a file
+JAVA = (17, 21)  # the versions that Neo4j 5.26 is made for
+
+_HOST = "127.0.0.1"
+_MAIN = "org.neo4j.server.CommunityEntryPoint"
+_TRIES = 5  # another program can take a free port before the server does
+_END_S = 20.0
+_AGAIN_S = 0.05
+_ANSWER_S = 1.0
+_LAST_WORDS = 600
+_HELLO = b"\x60\x60\xb0\x17" + b"\x00\x04\x04\x05" + b"\x00" * 12  # Bolt 5.0 to 5.4
+_LOCK = "neo4j.lock"
+_ROUNDS = 1024
+# What Neo4j's own launcher passes, but for a garbage collector that suits a small heap.
+_JVM = (
+    "-XX:+UseSerialGC",
+    "-XX:-OmitStackTraceInFastThrow",
+    "-XX:+ExitOnOutOfMemoryError",
+    *(
+        f"--add-opens=java.base/{name}=ALL-UNNAMED"
+        for name in ("java.nio", "java.io", "sun.nio.ch")
+    ),
+    "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
+    "--enable-native-access=ALL-UNNAMED",
+    "-Dlog4j2.disable.jmx=true",
+    "-Dfile.encoding=UTF-8",
+)
+
+
+class _PortTaken(StoreError):
+    """Something else listens there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neo4jServer:
+    """A server that answers; its user is `neo4j`."""
+
+    uri: str
+    port: int
+    pid: int
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    command: tuple[str, ...]
+    folder: Path
+    settings: Mapping[str, str]
+    lock: int
+    timeout_s: float
+
+    @property
+    def log(self) -> Path:
+        return self.folder / LOG
+
+    async def start(self, port: int) -> Process:
+        logged = self.log.stat().st_size if self.log.exists() else 0
+        (self.folder / "conf").mkdir(exist_ok=True)
+        (self.folder / "conf" / "neo4j.conf").write_text(_configuration(port, self.settings))
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *tied(self.command),
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                pass_fds=(self.lock,),
+                start_new_session=True,  # a Ctrl-C is ours to handle
+            )
+        try:
+            (self.folder / PID).write_text(f"{process.pid}\n")
+            await self._until_it_serves(process, port, logged)
+        except BaseException:
+            await _end(process)
+            raise
+        return process
+
+    async def _until_it_serves(self, process: Process, port: int, logged: int) -> None:
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                while not (b"Started.\n" in self._said(logged) and await _answers(port)):
+                    if process.returncode is not None:
+                        raise self._ended(process, port, logged)
+                    await asyncio.sleep(_AGAIN_S)
+        except TimeoutError:
+            raise Unavailable(
+                f"the Neo4j in {self.folder} does not serve after {self.timeout_s:g} s",
+                f"look at {self.log}",
+            ) from None
+
+    def _said(self, since: int) -> bytes:
+        with self.log.open("rb") as log:
+            log.seek(since)
+            return log.read()
+
+    def _ended(self, process: Process, port: int, logged: int) -> FleetError:
+        said = self._said(logged).decode("utf-8", "replace")
+        if "Address already in use" in said:
+            return _PortTaken(f"port {port} is taken", "stop what listens there, or set another")
+        lines = [line for line in said.splitlines() if not line.startswith("\tat ")]
+        return StoreError(
+            f"the Neo4j in {self.folder} ended with exit code {process.returncode}:"
+            f" {' '.join(' '.join(lines)[-_LAST_WORDS:].split())}",
+            f"look at {self.log}",
+        )
+
+
+@asynccontextmanager
+async def neo4j_server(
+    folder: Path,
+    libraries: Path,
+    *,
+    port: int = 0,
+    password: str = "",
+    settings: Mapping[str, str] | None = None,
+    heap_mb: int = 384,
+    timeout_s: float = 90.0,
+) -> AsyncIterator[Neo4jServer]:
+    """Run a server for as long as the context is held; it begins with what the folder holds.
+
+    It speaks Bolt on loopback and nothing else, and asks for a password from the first moment on.
+    An acknowledged write survives a kill.
+
+    Args:
+        folder: where its data, its password, `neo4j.log` and `neo4j.pid` are; made if missing.
+        libraries: what `ensure_neo4j` fetched.
+        port: 0 takes a free one.
+        password: of the user neo4j, 8 characters or more; empty for the folder's own, which is
+            made up when the folder is.
+        settings: further lines of its configuration, which win over ours.
+        heap_mb: of its heap at most; it takes about as much again besides.
+        timeout_s: how long it may take to load what the folder holds.
+
+    Raises:
+        PluginError: there is no Java for it.
+        StoreError: it does not start, one runs on that folder already, or the folder was made
+            with another password.
+        Unavailable: it does not answer in time.
+    """
+    java = await java_of(JAVA)
+    with _held(folder) as lock:
+        password = _password(folder, password)
+        command = _command(java, libraries, folder, heap_mb)
+        server = _Server(command, folder, settings or {}, lock, timeout_s)
+        process, own = await _start(server, port)
+        try:
+            yield Neo4jServer(f"bolt://{_HOST}:{own}", own, process.pid, password)
+        finally:
+            await _end(process)
+            (folder / PID).unlink(missing_ok=True)
+
+
+def _command(java: Path, libraries: Path, folder: Path, heap_mb: int) -> tuple[str, ...]:
+    folder = folder.absolute()
+    return (
+        *(str(java), f"-Xms{min(heap_mb, 128)}m", f"-Xmx{heap_mb}m", *_JVM),
+        *("-cp", f"{libraries.absolute()}/*", _MAIN),
+        *(f"--home-dir={folder}", f"--config-dir={folder / 'conf'}", "--console-mode"),
+    )
+
+
+async def _start(server: _Server, port: int) -> tuple[Process, int]:
+    for _ in range(_TRIES - 1):
+        own = port or _free_port()
+        try:
+            return await server.start(own), own
+        except _PortTaken:
+            if port:
+                raise
+    own = _free_port()
+    return await server.start(own), own
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[int]:
+    """A lock on the folder, which the server holds on to: it ends with the last of the two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = folder / PID
+            running = pid.read_text().strip() if pid.exists() else "unknown"
+            raise StoreError(
+                f"a Neo4j runs on {folder} already, as process {running}", "stop it first"
+            ) from None
+        yield lock.fileno()
+
+
+def _password(folder: Path, asked: str) -> str:
+    """The folder's password, which the server reads when it starts for the first time."""
+    kept = folder / PASSWORD
+    if kept.exists():
+        password = kept.read_text("utf-8")
+        if asked and asked != password:
+            raise StoreError(
+                f"{folder} was made with another password",
+                f"give that one, or none; or move {folder} away",
+            )
+        return password
+    password = asked or secrets.token_urlsafe(24)
+    credential = folder / "data" / "dbms" / "auth.ini"
+    credential.parent.mkdir(parents=True, exist_ok=True)
+    _write_secret(credential, f"{USER}:{_credential(password)}:\n")
+    _write_secret(kept, password)
+    return password
+
+
+def _credential(password: str) -> str:
+    """As `neo4j-admin dbms set-initial-password` writes it, which wants it on a command line."""
+    salt = secrets.token_bytes(32)
+    digest = hashlib.sha256(salt + password.encode()).digest()
+    for _ in range(_ROUNDS - 1):
+        digest = hashlib.sha256(digest).digest()
+    return f"SHA-256,{digest.hex()},{salt.hex()},{_ROUNDS}"
+
+
+def _write_secret(path: Path, text: str) -> None:
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(opened, "w", encoding="utf-8") as writing:
+        writing.write(text)
+
+
+def _configuration(port: int, settings: Mapping[str, str]) -> str:
+    own = {
+        "server.bolt.listen_address": f"{_HOST}:{port}",
+        "server.bolt.advertised_address": f"{_HOST}:{port}",
+        "server.http.enabled": "false",
+        "server.https.enabled": "false",
+        "server.memory.pagecache.size": "64m",
+        "db.tx_log.preallocate": "false",  # else an empty database takes 512 MB
+        "dbms.usage_report.enabled": "false",
+        # Else it waits ten seconds for connections that it has closed.
+        "internal.dbms.bolt.netty_server_shutdown_quiet_period": "0",
+    }
+    return "".join(f"{name}={value}\n" for name, value in {**own, **settings}.items())
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind((_HOST, 0))
+        return int(taken.getsockname()[1])
+
+
+async def _answers(port: int) -> bool:
+    """Whether Bolt agrees on a version there."""
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            reader, writer = await asyncio.open_connection(_HOST, port)
+            try:
+                writer.write(_HELLO)
+                return any(await reader.readexactly(4))
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, asyncio.IncompleteReadError):
+        return False  # TimeoutError is an OSError
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_END_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+    finally:
+        if process.returncode is None:  # cancelled while it waited
+            process.kill()
