@@ -17,7 +17,7 @@ Feature: What the fleet knows outlives its process
         - {id: store, title: Choose where notes are kept, role: DEV}
         - {id: try, title: Say how it is tested, role: QA, depends_on: [store]}
       """
-    And agent 2 answers after 400 ms
+    And agent 2 leaves its first call for task store without an answer
     When the plan is approved
     And 1 calls are in flight
     And the fleet is closed and started again

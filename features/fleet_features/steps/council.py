@@ -102,6 +102,12 @@ def never_answers(world: World, seat: int) -> None:
     world.book.fails(seat, {"hang": True})
 
 
+@given(parsers.parse("agent {seat:d} leaves its first call for task {task} without an answer"))
+def hangs_once(world: World, seat: int, task: str) -> None:
+    """Keep an agent's first call waiting until it is broken off; the next one is answered."""
+    world.book.fails(seat, {"hang": True}, task, times=1)
+
+
 @given("no agent ever answers")
 def nobody_answers(world: World) -> None:
     """Let all proposals hang."""
