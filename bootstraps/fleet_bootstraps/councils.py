@@ -87,10 +87,13 @@ def _first(own: Any, otherwise: Any) -> Any:
 
 
 def _model_name(binding: Binding) -> str:
-    """The model as the adapter's settings name it: `model`, or the file of a `gguf`."""
+    """The model as the adapter's settings name it: `model`, or the file of a `gguf`.
+
+    Empty where they do not: then the adapter asks for the one that its server serves.
+    """
     named = getattr(binding.settings, "model", "")
     gguf = getattr(binding.settings, "gguf", "")
-    return str(named or Path(gguf).name or binding.adapter.name)
+    return str(named or Path(gguf).name)
 
 
 def _structured(binding: Binding) -> bool:

@@ -140,6 +140,8 @@ class _Door:
             asked = _asked(body, request.headers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return _refusal(400, f"not a chat completion request: {error!r}")
+        if body.get("model") != MODEL:
+            return _refusal(404, f"the model {body.get('model')!r} does not exist; {MODEL} does")
         server.calls[asked.header] += 1
         if self._keep_seen:
             server.seen.append(asked)

@@ -9,14 +9,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from fleet_adapters.scripted.answering import HashedAnswers
 from fleet_adapters.scripted.script import parse_script
-from fleet_adapters.scripted.server import main, serve_script
+from fleet_adapters.scripted.server import MODEL, main, serve, serve_script
 from fleet_core.domain.job_header import JOB_HEADER
 from fleet_plugins.contracts.model import CONTRACT_SCRIPT, budget
 
 pytestmark = pytest.mark.anyio
 
-_BODY = {"model": "m", "messages": [{"role": "user", "content": "What now?"}]}
+_BODY = {"model": MODEL, "messages": [{"role": "user", "content": "What now?"}]}
 
 
 async def test_keeps_what_it_was_asked() -> None:
@@ -60,6 +61,15 @@ async def test_a_call_without_an_entry_is_answered_404_naming_it() -> None:
 
 
 @pytest.mark.connected
+async def test_another_model_than_the_one_it_lists_is_refused_as_real_servers_do() -> None:
+    async with serve(HashedAnswers()) as server, aiohttp.ClientSession() as session:
+        url = f"{server.base_url}/chat/completions"
+        async with session.post(url, json={**_BODY, "model": "other"}) as response:
+            assert response.status == 404
+            assert "'other'" in await response.text()
+    assert server.total == 0
+
+
 async def test_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
     port_file = tmp_path / "port"
     process = await asyncio.create_subprocess_exec(

@@ -47,7 +47,7 @@ def _agent(agent: Agent) -> dict[str, object]:
         "number": agent.number,
         "persona": agent.persona,
         "binding": agent.binding.name,
-        "model": agent.binding.model,
+        "model": agent.binding.model or agent.binding.name,
         "structured": agent.binding.structured,
         "temperature": agent.sampling.temperature,
         "top_p": agent.sampling.top_p,

@@ -49,7 +49,7 @@ END_S = 40.0  # more than a service may take that lost its bus while it ended
 async def model() -> AsyncIterator[list[str]]:
     """A model's server, and the options that bind it and a runner without Ray."""
     async with serve_script(parse_script({"answers": list(ANSWERS)})) as server:
-        sets = [f"model.base_url={server.base_url}", "model.model=scripted", "runner.use=local"]
+        sets = [f"model.base_url={server.base_url}", "runner.use=local"]  # it serves one model
         yield [word for entry in sets for word in ("--set", entry)]
 
 
