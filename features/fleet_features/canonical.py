@@ -129,7 +129,10 @@ def _text(value: Any) -> str:
 
 def _bare(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {k: _bare(v) for k, v in value.items() if k not in _LEFT_OUT}
+        bare = {k: _bare(v) for k, v in value.items() if k not in _LEFT_OUT}
+        if "cited" in bare:  # ids of decisions; how many is not an id
+            bare["cited"] = len(bare["cited"])
+        return bare
     if isinstance(value, list | tuple):
         return [_bare(v) for v in value]
     return "decision" if isinstance(value, str) and _RECORDED.match(value) else value

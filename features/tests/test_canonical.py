@@ -31,6 +31,7 @@ def log(order: tuple[int, ...] = (1, 2, 3), *, salt: str = "a", ms: int = 1) -> 
     out = []
     about = {"deliberation_id": salt, "plan_id": salt, "task_id": "store", "attempt": 1}
     decision = {"decision_id": salt, "winner": "dev-1", "decided_ms": ms, "text": "one"}
+    decision["cited"] = [f"{salt}-earlier"]
     for sequence, agent in enumerate(order, 1):
         last = sequence == len(order)
         data: dict[str, Any] = {**about, "phase": "decided" if last else "running"}
@@ -58,6 +59,9 @@ def test_what_was_said_matters() -> None:
     events = log()
     changed = {**events[0].data, "input": result(1, "another text", salt="a", ms=1)}
     assert canonical_log([replace(events[0], data=changed), *events[1:]]) != canonical_log(events)
+    *rest, decided, end = events
+    uses_none = {**decided.data, "decision": {**decided.data["decision"], "cited": []}}
+    assert canonical_log([*rest, replace(decided, data=uses_none), end]) != canonical_log(events)
 
 
 def test_the_decision_matters() -> None:
