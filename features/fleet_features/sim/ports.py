@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.history import Recorded
 from fleet_core.errors import Unavailable
 from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.context_graph import ContextGraph
@@ -123,4 +124,25 @@ class WiredGraph(ContextGraph):
         """See the port."""
         return await self._wire.ask(
             self._lane, "graph", "read", lambda: self._inner.revision(story)
+        )
+
+    async def stories(self, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """See the port."""
+        return await self._wire.ask(
+            self._lane, "graph", "read", lambda: self._inner.stories(after=after, limit=limit)
+        )
+
+    async def records(self, story: str, *, after: str = "", limit: int = 200) -> Sequence[Recorded]:
+        """See the port."""
+        return await self._wire.ask(
+            self._lane,
+            "graph",
+            "read",
+            lambda: self._inner.records(story, after=after, limit=limit),
+        )
+
+    async def prune(self, story: str, before_ms: int) -> int:
+        """See the port."""
+        return await self._wire.ask(
+            self._lane, "graph", "prune", lambda: self._inner.prune(story, before_ms), writes=True
         )
