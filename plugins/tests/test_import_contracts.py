@@ -15,6 +15,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORTED_AS = {
     "pyyaml": "yaml",
     "dependency-injector": "dependency_injector",
+    "detect-secrets": "detect_secrets",
     "huggingface-hub": "huggingface_hub",
     "pytest-bdd": "pytest_bdd",
     "grpcio": "grpc",

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from fleet_adapters.sqlite._file import File
-from fleet_adapters.sqlite._mapping import dump, load, to_bytes
+from fleet_adapters.sqlite._mapping import dump, load, to_bytes, to_text
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.plan import Plan, Task
 from fleet_core.ports.context_graph import ContextGraph
 
 T = TypeVar("T")
@@ -37,6 +38,11 @@ _TIMELINE = (
     "SELECT id FROM decision WHERE story = ? AND recorded_ms < ? AND plan_id <> ?"
     " AND superseded_by IS NULL ORDER BY recorded_ms DESC, decision_id DESC LIMIT ?"
 )
+_PLAN = (
+    "SELECT plan.id, story.name, approved_ms, title, description"
+    " FROM plan JOIN story ON story.id = plan.story WHERE plan_id = ?"
+)
+_TASKS = "SELECT document FROM task WHERE plan = ? ORDER BY number"
 
 
 class SqliteContextGraph(ContextGraph):
@@ -74,6 +80,11 @@ class SqliteContextGraph(ContextGraph):
             return self._decisions(cursor, [row[0]])[0] if row else None
 
         return await self._writer.read(_in_snapshot(find))
+
+    async def plan(self, plan_id: str) -> PlanRecord | None:
+        """A recorded plan by id."""
+        source = f"{self._path}: plan"
+        return await self._writer.read(_in_snapshot(lambda cursor: _plan(cursor, plan_id, source)))
 
     async def revision(self, story: str) -> int:
         """The story's revision; 0 where nothing is known of it."""
@@ -150,6 +161,19 @@ def _story(cursor: sqlite3.Cursor, name: bytes) -> tuple[int, int]:
 def _risen(cursor: sqlite3.Cursor, name: bytes) -> tuple[int, int]:
     cursor.execute(_RISE, (name,))
     return _story(cursor, name)
+
+
+def _plan(cursor: sqlite3.Cursor, plan_id: str, source: str) -> PlanRecord | None:
+    row = cursor.execute(_PLAN, (to_bytes(plan_id),)).fetchone()
+    if row is None:
+        return None
+    number, story, approved_ms, title, description = row
+    tasks = tuple(
+        from_data(Task, load(document), source=source)
+        for (document,) in cursor.execute(_TASKS, (number,)).fetchall()
+    )
+    plan = Plan(to_text(story), to_text(title), tasks, to_text(description))
+    return PlanRecord(plan_id, plan, approved_ms)
 
 
 def _record_plan(cursor: sqlite3.Cursor, record: PlanRecord) -> int:
