@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet_adapters.grpc.settings import EXECUTOR_PORT, ORCHESTRATOR_PORT, GrpcServerSettings
+from fleet_adapters.grpc.settings import (
+    CONTEXT_PORT,
+    EXECUTOR_PORT,
+    ORCHESTRATOR_PORT,
+    GrpcServerSettings,
+)
 from fleet_core.domain.plan_run import Terms
 
 
@@ -138,7 +143,11 @@ class PriceSettings:
     answer: float = 0.0
 
 
-DEFAULT_PORTS = {"orchestrator": ORCHESTRATOR_PORT, "executor": EXECUTOR_PORT}
+DEFAULT_PORTS = {
+    "orchestrator": ORCHESTRATOR_PORT,
+    "executor": EXECUTOR_PORT,
+    "context": CONTEXT_PORT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,8 @@ class ServiceSettings:
 
     Attributes:
         listen: `host:port`; port 0 takes a free one; empty: loopback, on the service's own port
-            (orchestrator 50055, executor 50056). Beyond loopback it needs TLS and a token.
+            (orchestrator 50055, executor 50056, context 50051). Beyond loopback it needs TLS and a
+            token.
         token: the name of the secret that callers must send as a bearer token; empty for none.
         admin_token: the name of a second secret, which RPCs that change councils or budgets, or
             cancel work, then ask for; it is good for all others too. Empty: `token` is enough.

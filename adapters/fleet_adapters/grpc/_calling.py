@@ -14,7 +14,7 @@ from fleet_adapters.grpc._deadline import remaining
 from fleet_adapters.grpc._errors import from_rpc_error
 from fleet_adapters.grpc.exposure import refuse_plain
 from fleet_adapters.grpc.serving import MAX_METADATA_BYTES, pem
-from fleet_adapters.grpc.settings import GrpcExecutorSettings
+from fleet_adapters.grpc.settings import GrpcClientSettings
 from fleet_adapters.grpc.telemetry import Observe, observed, unobserved
 from fleet_core.errors import ProfileError
 from fleet_plugins.kit import trace
@@ -76,7 +76,7 @@ class Peer:
 async def opened_peer(
     service: str,
     address: str,
-    settings: GrpcExecutorSettings,
+    settings: GrpcClientSettings,
     secret: Callable[[str], str],
     observe: Observe = unobserved,
 ) -> AsyncIterator[Peer]:
@@ -96,7 +96,7 @@ async def opened_peer(
         yield Peer(f"the {service} at {address}", channel, token, settings.timeout_ms, observe)
 
 
-def _options(settings: GrpcExecutorSettings) -> list[tuple[str, int | str]]:
+def _options(settings: GrpcClientSettings) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -113,7 +113,7 @@ def _options(settings: GrpcExecutorSettings) -> list[tuple[str, int | str]]:
     return options
 
 
-def _credentials(settings: GrpcExecutorSettings) -> grpc.ChannelCredentials:
+def _credentials(settings: GrpcClientSettings) -> grpc.ChannelCredentials:
     if bool(settings.tls_cert) != bool(settings.tls_key):
         missing = "tls_key" if settings.tls_cert else "tls_cert"
         raise ProfileError("is missing", "mTLS needs both a certificate and a key", field=missing)

@@ -1,4 +1,4 @@
-"""Tasks, councils and decisions as messages, and back; a round trip changes nothing.
+"""Plans, tasks, councils and decisions as messages, and back; a round trip changes nothing.
 
 As in `_jobs`: ValueError for what a message cannot hold, DecodeError for what it may not hold.
 """
@@ -23,7 +23,7 @@ from fleet_adapters.grpc.proto.fleet.domain.v1 import (
 from fleet_core.domain.council import Agent, Council
 from fleet_core.domain.decision import Alternative, Decision, DecisionStanding, Dissent
 from fleet_core.domain.model_call import Binding
-from fleet_core.domain.plan import CheckSpec, Task
+from fleet_core.domain.plan import CheckSpec, Plan, Task
 from fleet_core.domain.plan_run import TaskState
 from fleet_core.errors import InputError
 
@@ -71,6 +71,22 @@ def task_of(message: plan_pb2.Task, at: str) -> Task:
         message.protocol,
         message.phase,
     )
+
+
+def plan_message(plan: Plan) -> plan_pb2.Plan:
+    """The message of a plan."""
+    return plan_pb2.Plan(
+        story=plan.story,
+        title=plan.title,
+        tasks=[task_message(task) for task in plan.tasks],
+        description=plan.description,
+    )
+
+
+def plan_of(message: plan_pb2.Plan, at: str) -> Plan:
+    """The plan in a message; nothing of it is checked but the specs of its checks."""
+    tasks = tuple(task_of(task, f"{at}.tasks[{i}]") for i, task in enumerate(message.tasks))
+    return Plan(message.story, message.title, tasks, message.description)
 
 
 def binding_message(binding: Binding) -> model_pb2.Binding:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 
+from fleet_adapters.grpc._by_reference import fetched, inline, kept
 from fleet_adapters.grpc._jobs import checked_job, job_message, job_of
 from fleet_adapters.grpc.proto.fleet.executor.v1 import executor_pb2
-from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.events import MAX_INLINE_BYTES
 from fleet_core.domain.job import AgentJob
-from fleet_core.errors import DecodeError, NotFound
+from fleet_core.errors import DecodeError
 from fleet_core.ports.blob_store import BlobStore
-from fleet_plugins.kit.json_bytes import dump
 
 REQUEST_BYTES = 3 * 1024 * 1024
 """Jobs of one request together; below the 4 MiB that gRPC takes unless told otherwise."""
@@ -37,13 +35,10 @@ async def requests(
 
 
 async def _submitted(job: AgentJob, blobs: BlobStore) -> executor_pb2.SubmittedJob:
-    try:
-        submitted = executor_pb2.SubmittedJob(job=job_message(job))
-    except ValueError:  # a text or a number that a message cannot hold
-        submitted = None
-    if submitted is not None and submitted.ByteSize() <= MAX_INLINE_BYTES:
-        return submitted
-    return executor_pb2.SubmittedJob(job_ref=await blobs.put(dump(to_data(job))))
+    message = inline(job, job_message, MAX_INLINE_BYTES)
+    if message is not None:
+        return executor_pb2.SubmittedJob(job=message)
+    return executor_pb2.SubmittedJob(job_ref=await kept(job, blobs))
 
 
 async def submitted_jobs(
@@ -69,11 +64,4 @@ async def _job(message: executor_pb2.SubmittedJob, at: str, blobs: BlobStore) ->
     if form is None:
         raise DecodeError("is missing", "job or job_ref", field=at)
     at = f"{at}.job_ref"
-    try:
-        raw = await blobs.get(message.job_ref)
-        data = json.loads(raw.decode("utf-8", "surrogatepass"))
-    except NotFound as error:
-        raise DecodeError(error.message, "both sides need the same blob store", field=at) from None
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"is not a job's JSON: {error}", field=at) from None
-    return checked_job(from_data(AgentJob, data, at=at), at)
+    return checked_job(await fetched(AgentJob, message.job_ref, blobs, at), at)

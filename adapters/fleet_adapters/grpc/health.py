@@ -9,7 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from fleet_adapters.grpc._calling import opened_peer
-from fleet_adapters.grpc.settings import GrpcExecutorSettings
+from fleet_adapters.grpc.settings import GrpcClientSettings
 
 _CHECK = "/grpc.health.v1.Health/Check"
 
@@ -20,7 +20,7 @@ Ask = Callable[[], Awaitable[bool]]
 async def opened_health(
     service: str,
     address: str,
-    settings: GrpcExecutorSettings,
+    settings: GrpcClientSettings,
     secret: Callable[[str], str],
 ) -> AsyncIterator[Ask]:
     """Whoever is given may be asked, again and again, whether the service is ready.

@@ -1,11 +1,12 @@
-"""The registration of the `grpc` executor."""
+"""The registrations of the `grpc` executor and hydrator."""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from fleet_adapters.grpc.settings import GrpcExecutorSettings
+from fleet_adapters.grpc.settings import GrpcExecutorSettings, GrpcHydratorSettings
 from fleet_core.ports.executor import Executor
+from fleet_core.ports.hydrator import Hydrator
 from fleet_plugins.api import Adapter, AdapterPlugin, Capability, FactoryContext, PortName
 
 
@@ -15,6 +16,14 @@ def _executor(
     from fleet_adapters.grpc.executor import open_executor  # noqa: PLC0415 -- loaded when bound
 
     return open_executor(settings, ctx)
+
+
+def _hydrator(
+    settings: GrpcHydratorSettings, ctx: FactoryContext
+) -> AbstractAsyncContextManager[Hydrator]:
+    from fleet_adapters.grpc.hydrator import open_hydrator  # noqa: PLC0415 -- loaded when bound
+
+    return open_hydrator(settings, ctx)
 
 
 executor = AdapterPlugin(
@@ -27,5 +36,18 @@ executor = AdapterPlugin(
         (PortName.BLOBS,),
         extra="grpc",
         summary="an executor service, or several, over gRPC",
+    )
+)
+
+hydrator = AdapterPlugin(
+    Adapter(
+        PortName.HYDRATOR,
+        "grpc",
+        GrpcHydratorSettings,
+        _hydrator,
+        frozenset({Capability.SHARED_HOST, Capability.SHARED_NETWORK}),
+        (PortName.BLOBS,),
+        extra="grpc",
+        summary="a context service, or several, over gRPC",
     )
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CONTEXT_PORT = 50051
 EXECUTOR_PORT = 50056
 ORCHESTRATOR_PORT = 50055
 
@@ -36,23 +37,22 @@ class GrpcServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class GrpcExecutorSettings:
-    """How executors are reached.
+class GrpcClientSettings:
+    """How services are reached.
 
     Attributes:
-        address: `host:port` of each executor. Jobs go to one that takes them; questions and
-            cancellations go to all.
+        address: `host:port` of each.
         token: the name of the secret to send as a bearer token; empty for none.
         tls: whether to speak TLS; any of the files below implies it.
         tls_ca: PEM file of the authorities to trust; empty for the system's.
         tls_cert, tls_key: PEM files to show to a server that asks for them (mTLS).
         tls_server_name: the name in the server's certificate, where it is not the address's host.
-        insecure: send jobs and token beyond loopback without TLS.
-        timeout_ms: of one call to one executor.
+        insecure: send requests and token beyond loopback without TLS.
+        timeout_ms: of one call to one service.
         max_message_bytes: of one request or answer.
     """
 
-    address: tuple[str, ...] = (f"127.0.0.1:{EXECUTOR_PORT}",)
+    address: tuple[str, ...]
     token: str = ""
     tls: bool = False
     tls_ca: str = ""
@@ -67,3 +67,28 @@ class GrpcExecutorSettings:
     def encrypted(self) -> bool:
         """Whether TLS is spoken."""
         return self.tls or bool(self.tls_ca or self.tls_cert or self.tls_key)
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcExecutorSettings(GrpcClientSettings):
+    """How executors are reached.
+
+    Attributes:
+        address: `host:port` of each executor. Jobs go to one that takes them; questions and
+            cancellations go to all.
+    """
+
+    address: tuple[str, ...] = (f"127.0.0.1:{EXECUTOR_PORT}",)
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcHydratorSettings(GrpcClientSettings):
+    """How context services are reached.
+
+    Attributes:
+        address: `host:port` of each context service; one that is away is passed over.
+        timeout_ms: of one call to one service; a tokenizer may have to count a large plan.
+    """
+
+    address: tuple[str, ...] = (f"127.0.0.1:{CONTEXT_PORT}",)
+    timeout_ms: int = 15_000

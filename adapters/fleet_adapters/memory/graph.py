@@ -33,13 +33,14 @@ class InMemoryContextGraph(ContextGraph):
     def __init__(self) -> None:
         self._stories: dict[str, _Story] = defaultdict(_Story)
         self._decisions: dict[str, Decision] = {}
+        self._plans: dict[str, PlanRecord] = {}
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
         require_relations(record.plan, source=f"plan {record.plan_id}")
         story = self._stories[record.plan.story]
         if record.plan_id not in story.plans:
-            story.plans[record.plan_id] = record
+            story.plans[record.plan_id] = self._plans[record.plan_id] = record
             story.revision += 1
         return story.revision
 
@@ -84,6 +85,10 @@ class InMemoryContextGraph(ContextGraph):
     async def decision(self, decision_id: str) -> Decision | None:
         """A decision by id."""
         return self._decisions.get(decision_id)
+
+    async def plan(self, plan_id: str) -> PlanRecord | None:
+        """A recorded plan by id."""
+        return self._plans.get(plan_id)
 
     async def revision(self, story: str) -> int:
         """The story's revision; 0 where nothing is known of it."""

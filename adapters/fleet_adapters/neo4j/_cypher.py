@@ -153,6 +153,10 @@ MATCH (decision:Decision {decision_id: decision_id})
 RETURN decision.decision_id AS decision_id, decision.document AS document
 """
 
+PLAN_DOCUMENT: LiteralString = """
+MATCH (plan:Plan {plan_id: $plan_id}) RETURN plan.document AS document LIMIT 1
+"""
+
 STORIES: LiteralString = """
 MATCH (story:Story) WHERE story.story > $after
 RETURN story.name AS name ORDER BY story.story LIMIT $limit

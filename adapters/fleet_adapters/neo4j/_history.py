@@ -5,9 +5,16 @@ from __future__ import annotations
 from fleet_adapters.neo4j import _cypher as cypher
 from fleet_adapters.neo4j._link import Transaction
 from fleet_adapters.neo4j._mapping import identity, shown, to_decision, to_plan
+from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.history import DecisionRecord, Recorded
 
 BATCH = 1000  # decisions dropped by one statement
+
+
+async def plan(transaction: Transaction, where: str, plan_id: str) -> PlanRecord | None:
+    """A plan by id, whole."""
+    found = await transaction.value(cypher.PLAN_DOCUMENT, plan_id=identity(plan_id))
+    return None if found is None else to_plan(found, f"{where}: plan {plan_id}")
 
 
 async def stories(transaction: Transaction, after: str, limit: int) -> list[str]:

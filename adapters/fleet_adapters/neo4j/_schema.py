@@ -43,6 +43,7 @@ _FIRST: tuple[LiteralString, ...] = (
        (decision.current_story, decision.role, decision.recorded_ms, decision.decision_id)""",
     """CREATE INDEX fleet_timeline IF NOT EXISTS FOR (decision:Decision) ON
        (decision.current_story, decision.recorded_ms, decision.decision_id)""",
+    """CREATE INDEX fleet_plan_id IF NOT EXISTS FOR (plan:Plan) ON (plan.plan_id)""",
     """CREATE INDEX fleet_plans IF NOT EXISTS FOR (plan:Plan) ON (plan.story, plan.revision)""",
     """CREATE INDEX fleet_decisions IF NOT EXISTS FOR (decision:Decision) ON
        (decision.story, decision.revision)""",

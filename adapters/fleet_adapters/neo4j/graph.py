@@ -155,6 +155,11 @@ class Neo4jContextGraph(ContextGraph):
 
         return await self._link.read(work)
 
+    async def plan(self, plan_id: str) -> PlanRecord | None:
+        """A recorded plan by id."""
+        where = self._link.where
+        return await self._link.read(lambda transaction: _history.plan(transaction, where, plan_id))
+
     async def revision(self, story: str) -> int:
         """The story's revision; 0 where nothing is known of it."""
         return await self._link.read(lambda transaction: _revision(transaction, identity(story)))

@@ -12,6 +12,10 @@ from fleet_core.domain.decision import Decision
 from fleet_core.domain.history import DecisionRecord, Recorded
 from fleet_core.domain.plan import Plan, Task
 
+_PLAN = (
+    "SELECT plan.id, plan_id, approved_ms, title, description, story.name"
+    " FROM plan JOIN story ON story.id = plan.story WHERE plan_id = ?"
+)
 _STORIES = "SELECT name FROM story WHERE name > ? ORDER BY name LIMIT ?"
 _PLANS = (
     "SELECT id, plan_id, approved_ms, title, description FROM plan"
@@ -22,6 +26,12 @@ _DECISIONS = (
     "SELECT id, recorded_ms, document FROM decision WHERE story = ? AND id > ? ORDER BY id LIMIT ?"
 )
 _OLD = "story = ? AND superseded_by IS NOT NULL AND recorded_ms < ?"
+
+
+def plan(cursor: sqlite3.Cursor, path: Path, plan_id: str) -> PlanRecord | None:
+    """A plan by id, whole."""
+    row = cursor.execute(_PLAN, (to_bytes(plan_id),)).fetchone()
+    return None if row is None else _plan(cursor, path, to_text(row[5]), row[:5])
 
 
 def stories(cursor: sqlite3.Cursor, after: str, limit: int) -> list[str]:

@@ -79,6 +79,12 @@ class SqliteContextGraph(ContextGraph):
 
         return await self._writer.read(_in_snapshot(find))
 
+    async def plan(self, plan_id: str) -> PlanRecord | None:
+        """A recorded plan by id."""
+        return await self._writer.read(
+            _in_snapshot(lambda cursor: _history.plan(cursor, self._path, plan_id))
+        )
+
     async def revision(self, story: str) -> int:
         """The story's revision; 0 where nothing is known of it."""
         return await self._writer.read(lambda cursor: _story(cursor, to_bytes(story))[1])

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from fleet_adapters.grpc import executor_server, orchestrator_server
+from fleet_adapters.grpc import context_server, executor_server, orchestrator_server
 from fleet_adapters.grpc.orchestrator_server import Orchestrator, serve_orchestrator
 from fleet_adapters.grpc.serving import Served
 from fleet_adapters.grpc.settings import GrpcServerSettings
@@ -73,6 +73,14 @@ async def test_the_executor_serves_what_is_documented(channel: grpc.aio.Channel)
     assert executor_server.NAME == "fleet.executor.v1.ExecutorService"
 
 
+async def test_the_context_service_serves_what_is_documented(fleet: Any) -> None:
+    async with fleet.context() as served, grpc.aio.insecure_channel(served.address) as channel:
+        found = await reflected(channel)
+    assert set(found) == {context_server.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME}
+    assert found[context_server.NAME] == documented(context_server.NAME)
+    assert context_server.NAME == "fleet.context.v1.ContextService"
+
+
 async def test_the_orchestrator_serves_what_is_documented(orchestrator: Served) -> None:
     async with grpc.aio.insecure_channel(orchestrator.address) as channel:
         found = await reflected(channel)
@@ -85,6 +93,7 @@ def test_each_documented_rpc_is_exercised_over_a_channel() -> None:
     """By name, in the tests beside this one."""
     folder = Path(__file__).parent
     for service, test in (
+        (context_server.NAME, "test_context_service.py"),
         (executor_server.NAME, "test_executor_service.py"),
         (orchestrator_server.NAME, "test_orchestrator_service.py"),
     ):

@@ -179,7 +179,9 @@ async def up(
 @app.command(epilog=CODES)
 @command
 async def serve(
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="orchestrator or executor.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="orchestrator, executor or context.")
+    ],
     profile: Profile = FLEET,
     sets: Sets = None,
     as_json: AsJson = False,

@@ -1,13 +1,15 @@
-"""Whether a service can work now: asked of its bus and its state store, told to health checks."""
+"""Whether a service can work now: asked of its bus and its stores, told to health checks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from fleet_core.domain.events import PLAN_APPROVED
 from fleet_core.errors import FleetError
+from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.event_bus import EventBus
 from fleet_core.ports.state_store import StateStore
 
@@ -18,8 +20,10 @@ _BEYOND_ALL = 1 << 60
 Probe = Callable[[], Awaitable[None]]
 
 
-def probes(bus: EventBus, state: StateStore) -> Mapping[str, Probe]:
-    """A question to each, which changes nothing."""
+def probes(
+    bus: EventBus, state: StateStore, graph: ContextGraph | None = None
+) -> Mapping[str, Probe]:
+    """A question to each, which changes nothing; to the graph of services that have one."""
 
     async def ask_state() -> None:
         await state.get(["readiness"])
@@ -28,7 +32,13 @@ def probes(bus: EventBus, state: StateStore) -> Mapping[str, Probe]:
         async for _ in bus.replay([PLAN_APPROVED], after=_BEYOND_ALL):
             return
 
-    return {"bus": ask_bus, "state": ask_state}
+    async def ask_graph(known: ContextGraph) -> None:
+        await known.revision("readiness")
+
+    asked: dict[str, Probe] = {"bus": ask_bus, "state": ask_state}
+    if graph is not None:
+        asked["graph"] = partial(ask_graph, graph)
+    return asked
 
 
 async def watch(

@@ -16,6 +16,7 @@ class Role(StrEnum):
 
     ORCHESTRATOR = "orchestrator"
     EXECUTOR = "executor"
+    CONTEXT = "context"
 
 
 _STORES = (PortName.BUS, PortName.STATE, PortName.BLOBS)
@@ -29,6 +30,7 @@ _WANTED = {
         PortName.RANKER,
     ),
     Role.EXECUTOR: (*_STORES, PortName.TOKENS, PortName.RUNNER),
+    Role.CONTEXT: (*_STORES, PortName.GRAPH, PortName.MODEL),
 }
 _SHARED = (*_STORES, PortName.GRAPH)
 _BEYOND_A_PROCESS = frozenset({Capability.SHARED_HOST, Capability.SHARED_NETWORK})

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fleet_adapters.grpc.serving import Served
+from fleet_bootstraps.services.context import context_service
 from fleet_bootstraps.services.executor import executor_service
 from fleet_bootstraps.services.orchestrator import orchestrator_service
 from fleet_bootstraps.services.roles import Role
@@ -25,6 +26,7 @@ class Up:
 
 
 SERVICES: dict[Role, Callable[..., AbstractAsyncContextManager[Served]]] = {
+    Role.CONTEXT: context_service,
     Role.EXECUTOR: executor_service,
     Role.ORCHESTRATOR: orchestrator_service,
 }

@@ -1,4 +1,4 @@
-"""A service says that it is ready only while its bus and its state store answer."""
+"""A service says that it is ready only while its bus and its stores answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import pytest
 
 from fleet_adapters.memory.bus import InMemoryEventBus
+from fleet_adapters.memory.graph import InMemoryContextGraph
 from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_bootstraps.services.readiness import probes, unanswered, watch
 from fleet_core.errors import Unavailable
@@ -33,6 +34,17 @@ async def test_a_store_that_fails_is_named_with_the_reason() -> None:
         return
 
     assert await unanswered({"state": away, "bus": well}, 5) == {"state": "the server is away"}
+
+
+async def test_a_graph_is_asked_where_there_is_one() -> None:
+    class Away(InMemoryContextGraph):
+        async def revision(self, story: str) -> int:
+            raise Unavailable("the graph is away")
+
+    bus, state = InMemoryEventBus(clock), InMemoryStateStore(clock)
+    assert set(probes(bus, state)) == {"bus", "state"}
+    assert await unanswered(probes(bus, state, InMemoryContextGraph()), 5) == {}
+    assert await unanswered(probes(bus, state, Away()), 5) == {"graph": "the graph is away"}
 
 
 async def test_a_store_that_hangs_is_not_waited_for() -> None:

@@ -25,6 +25,16 @@ def test_the_executor_opens_neither_hydrator_nor_graph_nor_executor() -> None:
     assert found == {"bus", "state", "blobs", "tokens", "runner"}
 
 
+def test_the_context_service_opens_neither_runner_nor_executor() -> None:
+    found = ports_of(Role.CONTEXT, profile("fleet").bindings)
+    assert found == {"bus", "state", "blobs", "graph", "model"}
+
+
+def test_with_a_context_service_the_orchestrator_opens_neither_graph_nor_model() -> None:
+    found = ports_of(Role.ORCHESTRATOR, profile("fleet", "hydrator.use=grpc").bindings)
+    assert found == {"bus", "state", "blobs", "tokens", "executor", "hydrator"}
+
+
 def test_a_runner_in_the_executors_own_process_brings_model_and_check() -> None:
     found = ports_of(Role.EXECUTOR, profile("fleet", "runner.use=local").bindings)
     assert {"model", "check"} <= found

@@ -48,5 +48,9 @@ class ContextGraph(GraphHistory, Protocol):
         """A decision by id, superseded ones too."""
 
     @abstractmethod
+    async def plan(self, plan_id: str) -> PlanRecord | None:
+        """A recorded plan, whole, its tasks in the order they were written; None for another id."""
+
+    @abstractmethod
     async def revision(self, story: str) -> int:
         """The story's revision; 0 where nothing is known of it."""

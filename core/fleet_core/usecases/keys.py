@@ -68,3 +68,8 @@ def plan_open(plan_id: str) -> str:
 def council(role: str) -> str:
     """A role's council."""
     return f"{COUNCIL}{role}"
+
+
+def session(session_id: str) -> str:
+    """Packs that are kept for a while."""
+    return f"session/{session_id}"

@@ -120,6 +120,10 @@ class WiredGraph(ContextGraph):
             self._lane, "graph", "read", lambda: self._inner.decision(decision_id)
         )
 
+    async def plan(self, plan_id: str) -> PlanRecord | None:
+        """See the port."""
+        return await self._wire.ask(self._lane, "graph", "read", lambda: self._inner.plan(plan_id))
+
     async def revision(self, story: str) -> int:
         """See the port."""
         return await self._wire.ask(

@@ -18,7 +18,7 @@ import pytest
 from fleet_core.domain.context import Neighbourhood, PlanRecord
 from fleet_core.domain.decision import Alternative, Decision, DecisionStanding, Dissent
 from fleet_core.domain.job import Evidence, Standing
-from fleet_core.domain.plan import Task
+from fleet_core.domain.plan import CheckSpec, Plan, Task
 from fleet_core.errors import PlanError
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_plugins.contracts.graph_history import GraphHistoryContract
@@ -54,6 +54,7 @@ class ContextGraphContract(GraphHistoryContract):
         assert await graph.neighbourhood(story.query("p", "T1", "T0")) == Neighbourhood(0)
         assert await graph.revision(story.name) == 0
         assert await graph.decision(f"{story.name}/none") is None
+        assert await graph.plan(f"{story.name}/none") is None
 
     async def test_a_decision_comes_back_whole(self, graph: ContextGraph, story: Story) -> None:
         """With evidence, alternatives, dissent and hostile text, a megabyte of it."""
@@ -117,6 +118,21 @@ class ContextGraphContract(GraphHistoryContract):
         record = story.plan("p", *tasks)
         revisions = await asyncio.gather(*(graph.record_plan(record) for _ in range(5)))
         assert len(set(revisions)) == 1
+
+    async def test_a_plan_comes_back_whole(self, graph: ContextGraph, story: Story) -> None:
+        """Tasks in the order they were written, with all they hold, hostile text too."""
+        check = CheckSpec("python", required=True, spec={"tests": _HOSTILE, "examples": [1, None]})
+        tasks = (
+            Task("T9", _HOSTILE, "DEV", _HOSTILE + "x" * 100_000, (_HOSTILE, ""), (_HOSTILE,)),
+            Task("T1", "One", "QA", depends_on=("T9", "T9"), checks=(check,), protocol="vote"),
+            Task("T5", "Five", "DEV", depends_on=("T1", "T9"), phase="test"),
+        )
+        plan = Plan(story.name, _HOSTILE, tasks, _HOSTILE)
+        record = PlanRecord(f"{story.name}/p", plan, 1_700_000_000_000)
+        await graph.record_plan(record)
+        assert await graph.plan(record.plan_id) == record
+        await graph.record_plan(replace(record, approved_ms=9))  # it is kept already
+        assert await graph.plan(record.plan_id) == record
 
     async def test_concurrent_records_each_raise_the_revision(
         self, graph: ContextGraph, story: Story
@@ -445,11 +461,13 @@ class DurableContextGraphContract:
     ) -> None:
         """The revision goes on from where it was; what was recorded stays recorded."""
         await graph.record_plan(story.plan("p"))
+        assert await graph.plan(story.plan("p").plan_id) == story.plan("p")
         await graph.record_decision(story.decision("p", "T1", "old", affects=("T5",)), 10)
         before = await graph.record_decision(story.decision("p", "T1", "new"), 20)
         query = story.query("q", "T5")
         expected = await graph.neighbourhood(query)
         graph = await reopen()
         assert await graph.neighbourhood(query) == expected
+        assert await graph.plan(story.plan("p").plan_id) == story.plan("p")
         assert await graph.record_plan(story.plan("p")) == before
         assert await graph.record_decision(story.decision("p", "T2"), 30) > before

@@ -24,17 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66leet/domain/v1/plan.proto\x12\x0f\x66leet.domain.v1\">\n\tCheckSpec\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12\x11\n\tspec_json\x18\x03 \x01(\t\"\xd3\x01\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x12\n\nacceptance\x18\x05 \x03(\t\x12\x13\n\x0b\x63onstraints\x18\x06 \x03(\t\x12\x12\n\ndepends_on\x18\x07 \x03(\t\x12*\n\x06\x63hecks\x18\x08 \x03(\x0b\x32\x1a.fleet.domain.v1.CheckSpec\x12\x10\n\x08protocol\x18\t \x01(\t\x12\r\n\x05phase\x18\n \x01(\t*\xb8\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_WAITING\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n\x12TASK_STATE_DECIDED\x10\x03\x12\x15\n\x11TASK_STATE_FAILED\x10\x04\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x05\x12\x16\n\x12TASK_STATE_BLOCKED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66leet/domain/v1/plan.proto\x12\x0f\x66leet.domain.v1\">\n\tCheckSpec\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12\x11\n\tspec_json\x18\x03 \x01(\t\"\xd3\x01\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x12\n\nacceptance\x18\x05 \x03(\t\x12\x13\n\x0b\x63onstraints\x18\x06 \x03(\t\x12\x12\n\ndepends_on\x18\x07 \x03(\t\x12*\n\x06\x63hecks\x18\x08 \x03(\x0b\x32\x1a.fleet.domain.v1.CheckSpec\x12\x10\n\x08protocol\x18\t \x01(\t\x12\r\n\x05phase\x18\n \x01(\t\"_\n\x04Plan\x12\r\n\x05story\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12$\n\x05tasks\x18\x03 \x03(\x0b\x32\x15.fleet.domain.v1.Task\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t*\xb8\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_WAITING\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n\x12TASK_STATE_DECIDED\x10\x03\x12\x15\n\x11TASK_STATE_FAILED\x10\x04\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x05\x12\x16\n\x12TASK_STATE_BLOCKED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleet_adapters.grpc.proto.fleet.domain.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKSTATE']._serialized_start=326
-  _globals['_TASKSTATE']._serialized_end=510
+  _globals['_TASKSTATE']._serialized_start=423
+  _globals['_TASKSTATE']._serialized_end=607
   _globals['_CHECKSPEC']._serialized_start=47
   _globals['_CHECKSPEC']._serialized_end=109
   _globals['_TASK']._serialized_start=112
   _globals['_TASK']._serialized_end=323
+  _globals['_PLAN']._serialized_start=325
+  _globals['_PLAN']._serialized_end=420
 # @@protoc_insertion_point(module_scope)

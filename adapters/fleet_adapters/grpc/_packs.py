@@ -1,0 +1,91 @@
+"""Context packs as messages, and back; a round trip changes nothing.
+
+A pack that is too large for an answer, or holds what a message cannot, is a reference to a blob.
+"""
+
+from __future__ import annotations
+
+from fleet_adapters.grpc._by_reference import fetched, inline, kept
+from fleet_adapters.grpc._deliberations import ANSWER_BYTES
+from fleet_adapters.grpc._open_parts import Names
+from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2
+from fleet_adapters.grpc.proto.fleet.domain.v1 import pack_pb2
+from fleet_core.domain.context import ContextPack, ItemKind, LedgerEntry
+from fleet_core.errors import DecodeError
+from fleet_core.ports.blob_store import BlobStore
+
+_KINDS = Names(ItemKind, pack_pb2.ItemKind, "ITEM_KIND")
+
+
+async def made_message(pack: ContextPack, blobs: BlobStore, among: int = 1) -> context_pb2.MadePack:
+    """A pack for an answer that holds `among` of them."""
+    message = inline(pack, pack_message, ANSWER_BYTES // among)
+    if message is not None:
+        return context_pb2.MadePack(pack=message)
+    return context_pb2.MadePack(pack_ref=await kept(pack, blobs))
+
+
+async def made_of(message: context_pb2.MadePack, blobs: BlobStore, at: str) -> ContextPack:
+    """The pack in an answer.
+
+    Raises:
+        DecodeError: there is none, or its blob is not in our store.
+    """
+    form = message.WhichOneof("form")
+    if form == "pack":
+        return pack_of(message.pack, f"{at}.pack")
+    if form is None:
+        raise DecodeError("is missing", field=at)
+    return await fetched(ContextPack, message.pack_ref, blobs, f"{at}.pack_ref")
+
+
+def pack_message(pack: ContextPack) -> pack_pb2.ContextPack:
+    """The message of a pack."""
+    return pack_pb2.ContextPack(
+        story=pack.story,
+        task_id=pack.task_id,
+        role=pack.role,
+        text=pack.text,
+        revision=pack.revision,
+        budget=pack.budget,
+        tokens=pack.tokens,
+        counted_by=pack.counted_by,
+        ledger=[
+            pack_pb2.LedgerEntry(
+                item=entry.item,
+                kind=_KINDS[entry.kind],
+                tokens=entry.tokens,
+                included=entry.included,
+                reason=entry.reason,
+                offset=entry.offset,
+                length=entry.length,
+            )
+            for entry in pack.ledger
+        ],
+    )
+
+
+def pack_of(message: pack_pb2.ContextPack, at: str) -> ContextPack:
+    """The pack in a message."""
+    return ContextPack(
+        message.story,
+        message.task_id,
+        message.role,
+        message.text,
+        message.revision,
+        message.budget,
+        message.tokens,
+        message.counted_by,
+        tuple(
+            LedgerEntry(
+                entry.item,
+                _KINDS.read(entry.kind, f"{at}.ledger[{index}].kind"),
+                entry.tokens,
+                entry.included,
+                entry.reason,
+                entry.offset,
+                entry.length,
+            )
+            for index, entry in enumerate(message.ledger)
+        ),
+    )
