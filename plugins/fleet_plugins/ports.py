@@ -38,10 +38,14 @@ PROTOCOLS: Mapping[PortName, type[Any]] = {
 
 
 def promised(protocol: type[Any]) -> dict[str, Callable[..., Any]]:
-    """The methods a port's protocol promises, by name, in the order they are written."""
+    """The methods a port's protocol promises, inherited ones too, by name.
+
+    In the order they are written, its own first.
+    """
     return {
         name: member
-        for name, member in vars(protocol).items()
+        for part in protocol.__mro__
+        for name, member in vars(part).items()
         if getattr(member, "__isabstractmethod__", False)
     }
 

@@ -323,3 +323,7 @@ async def test_cancelling_the_holder_closes_the_ports_and_stays_a_cancellation(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert diary.lines == ["+state", "-state"]
+
+
+def test_what_a_port_inherits_is_promised_too() -> None:
+    assert {"neighbourhood", "records"} <= set(promised(PROTOCOLS[PortName.GRAPH]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,24 +27,35 @@ class Delegate:
 
 
 def delegate(protocol: type[Any]) -> Delegate:
-    """Write every promised method of a protocol."""
-    source = inspect.getsource(sys.modules[protocol.__module__])
-    module = ast.parse(source)
+    """Write every promised method of a protocol, its own first, then those it inherits."""
+    methods: list[str] = []
+    used = {protocol.__name__}
+    origin: dict[str, str] = {}
+    for part in protocol.__mro__:
+        if not _promises(part):
+            continue
+        source = inspect.getsource(sys.modules[part.__module__])
+        module = ast.parse(source)
+        origin |= _origins(module, part.__module__)
+        for method in _methods(module, part.__name__):
+            used.update(_names(method))
+            methods.append(_method(method, source.splitlines()))
+    return Delegate(_imports(origin, used), "\n\n".join(methods))
+
+
+def _promises(part: type[Any]) -> bool:
+    return any(getattr(member, "__isabstractmethod__", False) for member in vars(part).values())
+
+
+def _methods(module: ast.Module, name: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     (body,) = (
-        node.body
-        for node in module.body
-        if isinstance(node, ast.ClassDef) and node.name == protocol.__name__
+        node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == name
     )
-    methods = [
+    return [
         node
         for node in body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.decorator_list
     ]
-    used = {protocol.__name__} | {name for method in methods for name in _names(method)}
-    return Delegate(
-        imports=_imports(module, protocol.__module__, used),
-        methods="\n\n".join(_method(method, source.splitlines()) for method in methods),
-    )
 
 
 def _names(method: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
@@ -57,7 +68,8 @@ def _names(method: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
                 yield node.id
 
 
-def _imports(module: ast.Module, own_name: str, used: set[str]) -> str:
+def _origins(module: ast.Module, own_name: str) -> dict[str, str]:
+    """Where each name that a module uses comes from."""
     origin: dict[str, str] = {}
     for node in module.body:
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -66,6 +78,10 @@ def _imports(module: ast.Module, own_name: str, used: set[str]) -> str:
             origin[node.name] = own_name
         elif isinstance(node, ast.Assign):
             origin |= {t.id: own_name for t in node.targets if isinstance(t, ast.Name)}
+    return origin
+
+
+def _imports(origin: Mapping[str, str], used: set[str]) -> str:
     wanted: dict[str, list[str]] = {}
     for name in sorted(used & set(origin)):
         wanted.setdefault(origin[name], []).append(name)
