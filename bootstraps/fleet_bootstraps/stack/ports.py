@@ -16,6 +16,7 @@ DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
         "valkey": 6379,
         "ray": 0,
         "model": 8000,
+        "context": 50051,
         "executor": 50056,
         "orchestrator": 50055,
     }
