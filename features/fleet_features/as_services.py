@@ -1,4 +1,4 @@
-"""A scenario's fleet as services: its own orchestrator, the session's executor and servers."""
+"""A scenario's fleet as services: those of its own, and the session's executor and servers."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class AsServices(Place):
         yield deployment.model.server
 
     def fleet(self, told: Told) -> AbstractAsyncContextManager[Door]:
-        """See `Place`; the executor stays, see `end`."""
+        """See `Place`; executor and context service stay, see `end`."""
         return self._fleet(self.session.deployment, told)
 
     @asynccontextmanager
@@ -132,6 +132,7 @@ class AsServices(Place):
         if told.live:
             await deployment.serve_own_model()
         executor = await deployment.executor(live=told.live)
+        await deployment.context(told.home, told.terms, live=told.live)
         profile = self._profile(deployment, told)
         async with opened_ports(profile, _context(told, deployment), only=_SEEN) as ports:
             file = write_profile(profile, told.folder / "profile.toml")
@@ -156,6 +157,7 @@ class AsServices(Place):
     async def end(self) -> None:
         """See `Place`."""
         await self.session.deployment.stop_executor()
+        await self.session.deployment.stop_context()
 
     def apart(self, told: Told) -> Apart:
         """See `Place`."""
@@ -194,6 +196,7 @@ class AsServices(Place):
         deployment = self.session.deployment
         self.portal.call(self._begin, deployment)
         self.portal.call(deployment.executor)
+        self.portal.call(deployment.context, told.home, told.terms)
         profile = self._profile(deployment, told)
         environ = {**deployment.environ, "FLEET_HOME": str(told.home)}
         return Commanded(write_profile(profile, told.folder / "profile.toml"), environ)
@@ -222,14 +225,16 @@ class _Apart(Apart):
         self._portal.call(self._remote.plans.approve, plan)
 
     def kill(self) -> list[int]:
-        """The orchestrator and the executor, at once."""
+        """All services, at once."""
         codes = self._portal.call(self._kill)
         self.close()
         return codes
 
     async def _kill(self) -> list[int]:
-        orchestrator = self._remote.orchestrator
-        return list(await asyncio.gather(orchestrator.kill(), self._deployment.kill_executor()))
+        orchestrator, others = await asyncio.gather(
+            self._remote.orchestrator.kill(), self._deployment.kill_services()
+        )
+        return [orchestrator, *others]
 
     def close(self) -> None:
         """Leave what this process sees of them."""

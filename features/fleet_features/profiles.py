@@ -116,6 +116,11 @@ class ProfileSource:
         return executes_elsewhere(self.plain())
 
     @property
+    def hydrates_elsewhere(self) -> bool:
+        """Whether packs are made by a service of their own."""
+        return self.adapter(PortName.HYDRATOR) == "grpc"
+
+    @property
     def scripted(self) -> bool:
         """Whether its own model reads scripts."""
         return reads_scripts(self.plain())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fleet_adapters.grpc.health import Ask, opened_health
-from fleet_adapters.grpc.settings import GrpcExecutorSettings
+from fleet_adapters.grpc.settings import GrpcClientSettings, GrpcExecutorSettings
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services.roles import Role
 from fleet_bootstraps.stack.parts import Part
@@ -16,20 +16,26 @@ from fleet_plugins.api import PortName
 
 EVERY_S = 1.0
 READY = "ready"
+_NEEDED = {
+    Role.ORCHESTRATOR: "its bus or its state store",
+    Role.EXECUTOR: "its bus or its state store",
+    Role.CONTEXT: "its bus, its state store or its graph",
+}
 Tell = Callable[[str, str], None]
 
 
-def calling(profile: Profile, role: Role) -> GrpcExecutorSettings | None:
+def calling(profile: Profile, role: Role) -> GrpcClientSettings | None:
     """How the service of that name is called; None where the profile does not say how.
 
-    Only the executor's callers have settings in a profile. Where the orchestrator speaks TLS too,
-    they are taken to do for both.
+    Only callers of executor and context service have settings in a profile. Where the orchestrator
+    speaks TLS too, those of the executor are taken to do for both.
     """
     if not profile.settings.service(role).tls_cert:
         return GrpcExecutorSettings()
-    bound: Any = profile.bindings[PortName.EXECUTOR]
+    port = PortName.HYDRATOR if role is Role.CONTEXT else PortName.EXECUTOR
+    bound: Any = profile.bindings[port]
     settings = bound.settings
-    if isinstance(settings, GrpcExecutorSettings) and settings.encrypted:
+    if isinstance(settings, GrpcClientSettings) and settings.encrypted:
         return settings
     return None
 
@@ -54,7 +60,7 @@ async def watch(
 
 async def _watch(
     part: Part,
-    settings: GrpcExecutorSettings,
+    settings: GrpcClientSettings,
     secret: Callable[[str], str],
     tell: Tell,
     every_s: float,
@@ -62,15 +68,15 @@ async def _watch(
     try:
         async with opened_health(part.name, part.address, settings, secret) as ask:
             while True:
-                tell(part.name, await _state(ask))
+                tell(part.name, await _state(ask, _NEEDED[Role(part.name)]))
                 await asyncio.sleep(every_s)
     except ProfileError as error:  # it serves; we cannot ask it
         tell(part.name, f"unknown: {error}")
 
 
-async def _state(ask: Ask) -> str:
+async def _state(ask: Ask, needed: str) -> str:
     try:
         ready = await ask()
     except FleetError as error:
         return f"not ready: {error.message}"
-    return READY if ready else "not ready: its bus or its state store is away"
+    return READY if ready else f"not ready: {needed} is away"

@@ -21,6 +21,12 @@ _SERVED = {
     "openai": ("model", "base_url"),
 }
 """By adapter: the server that it needs, and the setting that says where that is."""
+_BESIDE = (
+    (Role.EXECUTOR, "executor", PortName.RUNNER),
+    (Role.CONTEXT, "hydrator", PortName.GRAPH),
+)
+"""Services beside the orchestrator, where it does not open that port; and the table that says
+where they are."""
 _ORDER = ("nats", "valkey", "neo4j", "model", "ray")
 
 
@@ -42,16 +48,20 @@ class Needs:
 def needs_of(profile: Profile) -> Needs:
     """The servers that the adapters of the profile's services need and whose address nobody set.
 
-    What a built-in profile says of an address is a default, not somebody's wish. An orchestrator
-    that executes in its own process, or by executors that the profile names, stands alone.
+    What a built-in profile says of an address is a default, not somebody's wish. What the
+    orchestrator does in its own process, or by services that the profile names, needs no service.
     """
     named: dict[str, str] = {}
-    services = [Role.ORCHESTRATOR]
-    if PortName.RUNNER not in ports_of(Role.ORCHESTRATOR, profile.bindings):
-        if is_set(profile, "executor", "address"):
-            named[Role.EXECUTOR] = "executor.address"
+    services = []
+    own = ports_of(Role.ORCHESTRATOR, profile.bindings)
+    for role, table, port in _BESIDE:
+        if port in own:
+            continue
+        if is_set(profile, table, "address"):
+            named[role] = f"{table}.address"
         else:
-            services.insert(0, Role.EXECUTOR)
+            services.append(role)
+    services.append(Role.ORCHESTRATOR)
     servers: dict[str, list[str]] = {}
     for table, binding in _opened(profile, services):
         server, key = _SERVED.get(binding.adapter.name, ("", ""))

@@ -17,6 +17,7 @@ DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
         "neo4j": 7687,
         "ray": 0,
         "model": 8000,
+        "context": 50051,
         "executor": 50056,
         "orchestrator": 50055,
     }

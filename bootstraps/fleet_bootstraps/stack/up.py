@@ -39,6 +39,7 @@ RAY_TOKEN = "FLEET_STACK_RAY_TOKEN"  # noqa: S105 -- the name of a secret, not o
 NEO4J_PASSWORD = "FLEET_STACK_NEO4J_PASSWORD"  # noqa: S105 -- as above
 _SERVICE_START_S = 60.0
 _MODEL_TIMEOUT_MS = 600_000  # of one call: a small machine answers slowly, several at once
+_REACHED_BY = {Role.EXECUTOR: PortName.EXECUTOR, Role.CONTEXT: PortName.HYDRATOR}
 _WILDCARDS = {"0.0.0.0": HOST, "::": "[::1]"}  # noqa: S104 -- looked for, not served
 
 
@@ -273,8 +274,9 @@ class _Builder:
             )
         )
         reached = reachable(part.address)
-        if role is Role.EXECUTOR and hasattr(self._settings(PortName.EXECUTOR), "address"):
-            stack.sets.append(f"executor.address={reached}")
+        port = _REACHED_BY.get(role)
+        if port is not None and hasattr(self._settings(port), "address"):
+            stack.sets.append(f"{port}.address={reached}")
         return Part(role, reached, part.pid, part.log)
 
     def _listen(self, role: Role) -> str:

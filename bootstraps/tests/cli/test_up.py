@@ -39,7 +39,7 @@ ANSWERS = (
 )
 ANYWHERE = (
     *("--port", "nats=0", "--port", "valkey=0"),
-    *("--port", "executor=0", "--port", "orchestrator=0"),
+    *("--port", "executor=0", "--port", "context=0", "--port", "orchestrator=0"),
 )
 START_S = 100.0
 END_S = 40.0  # more than a service may take that lost its bus while it ended
@@ -129,7 +129,7 @@ async def test_a_plan_is_decided_and_remembered_after_a_restart(
 ) -> None:
     async with model() as options:
         running, told = await started(process, *options)
-        assert list(told["parts"]) == ["nats", "valkey", "executor", "orchestrator"]
+        assert list(told["parts"]) == ["nats", "valkey", "executor", "context", "orchestrator"]
         assert told["pid"] == running.pid
         assert told["home"] == str(home)
         below = tree(running.pid)
@@ -211,7 +211,7 @@ async def test_nothing_outlives_a_killed_one(process: Process, home: Path) -> No
         assert (await ended(again))[0] == 0
 
 
-@pytest.mark.parametrize("part", ["nats", "executor"])
+@pytest.mark.parametrize("part", ["nats", "executor", "context"])
 async def test_a_part_that_dies_is_shown_and_ends_the_whole(
     part: str, process: Process, home: Path
 ) -> None:
@@ -303,7 +303,8 @@ async def test_the_whole_fleet_decides_with_ray_and_a_real_model(
 ) -> None:
     options = [*SMALL, "--set", "runner.actors=1", "--port", "model=0"]
     running, told = await started(process, *options)
-    assert list(told["parts"]) == ["nats", "valkey", "model", "ray", "executor", "orchestrator"]
+    servers, services = ["nats", "valkey", "model", "ray"], ["executor", "context", "orchestrator"]
+    assert list(told["parts"]) == servers + services
     below = tree(running.pid)
     sets = with_sets(told["set"])
     code, out, err = await ended(process("submit", plan(), "--json", *sets))

@@ -45,7 +45,6 @@ SETS: Mapping[str, Any] = {
     "state.use": "sqlite",
     "blobs.use": "sqlite",
     "runner.use": "local",
-    "hydrator.use": "grpc",
     "deliberation.protocol": "vote",
     "councils.DEV.size": 1,
     "councils.QA.size": 1,

@@ -15,9 +15,9 @@ def profile(name: str, *sets: str) -> Profile:
     return bound(name, layered(name, {}, sets), Registry.discovered())
 
 
-def test_the_orchestrator_opens_neither_runner_nor_check() -> None:
+def test_the_orchestrator_opens_neither_runner_nor_check_nor_graph_nor_model() -> None:
     found = ports_of(Role.ORCHESTRATOR, profile("fleet").bindings)
-    assert found == {"bus", "state", "blobs", "tokens", "executor", "hydrator", "graph", "model"}
+    assert found == {"bus", "state", "blobs", "tokens", "executor", "hydrator"}
 
 
 def test_the_executor_opens_neither_hydrator_nor_graph_nor_executor() -> None:
@@ -30,9 +30,9 @@ def test_the_context_service_opens_neither_runner_nor_executor() -> None:
     assert found == {"bus", "state", "blobs", "graph", "model"}
 
 
-def test_with_a_context_service_the_orchestrator_opens_neither_graph_nor_model() -> None:
-    found = ports_of(Role.ORCHESTRATOR, profile("fleet", "hydrator.use=grpc").bindings)
-    assert found == {"bus", "state", "blobs", "tokens", "executor", "hydrator"}
+def test_an_orchestrator_that_hydrates_itself_opens_graph_and_model() -> None:
+    found = ports_of(Role.ORCHESTRATOR, profile("fleet", "hydrator.use=direct").bindings)
+    assert {"graph", "model"} <= found
 
 
 def test_a_runner_in_the_executors_own_process_brings_model_and_check() -> None:

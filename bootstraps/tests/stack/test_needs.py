@@ -21,7 +21,7 @@ def test_the_fleet_needs_all_of_it() -> None:
     needs = needs_of(profile("fleet"))
     assert list(needs.servers) == ["nats", "valkey", "model", "ray"]
     assert needs.servers["valkey"] == ("blobs.url", "state.url")
-    assert needs.services == ("executor", "orchestrator")
+    assert needs.services == ("executor", "context", "orchestrator")
     assert needs.named == {}
 
 
@@ -72,9 +72,18 @@ def test_executors_elsewhere_need_no_ray_here_by_either_name() -> None:
         profile("fleet", RAY_EXECUTOR_ADDRESS="127.0.0.1:50056"),
     ):
         needs = needs_of(given)
-        assert needs.services == ("orchestrator",)
+        assert needs.services == ("context", "orchestrator")
         assert "ray" not in needs.servers
-        assert "model" in needs.servers, "the orchestrator counts tokens by it"
+        assert "model" in needs.servers, "the context service counts tokens by it"
+
+
+def test_a_context_service_elsewhere_is_not_started_and_one_of_its_own_is_not_needed() -> None:
+    needs = needs_of(profile("fleet", "hydrator.address=127.0.0.1:50051"))
+    assert needs.services == ("executor", "orchestrator")
+    assert needs.named["context"] == "hydrator.address"
+    needs = needs_of(profile("fleet", "hydrator.use=direct"))
+    assert needs.services == ("executor", "orchestrator")
+    assert needs.named == {}
 
 
 def test_every_model_binding_without_an_address_is_served() -> None:

@@ -1,11 +1,17 @@
-"""A fleet of two services on real servers, in this process."""
+"""A fleet of three services on real servers, in this process."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +24,7 @@ from fleet_bootstraps.fleet import opened_ports, system_clock
 from fleet_bootstraps.layers import layered
 from fleet_bootstraps.profile import Profile, bound
 from fleet_bootstraps.secrets import secrets_from
+from fleet_bootstraps.services.context import context_service
 from fleet_bootstraps.services.executor import executor_service
 from fleet_bootstraps.services.orchestrator import orchestrator_service
 from fleet_bootstraps.stack.nats import nats_server
@@ -95,6 +102,7 @@ def profile(home: Path, **sets: Any) -> Profile:
         "blobs.use": "sqlite",
         "runner.use": "local",
         "deliberation.protocol": "vote",
+        "services.context.listen": "127.0.0.1:0",
         "services.executor.listen": "127.0.0.1:0",
         "services.orchestrator.listen": "127.0.0.1:0",
         **sets,
@@ -105,49 +113,44 @@ def profile(home: Path, **sets: Any) -> Profile:
 
 @pytest.fixture
 def services(nats_url: str, tmp_path: Path) -> Started:
-    """Starts an executor, an orchestrator and a model for them.
+    """Starts an executor, a context service, an orchestrator and a model for them.
 
-    Each has a `Watching` of its own, or none, and a recorder of its own, or none.
+    Each has a `Watching` of its own, or none, and a recorder of its own, or none, in this order.
     """
 
     @asynccontextmanager
     async def started(
         *,
         executor: Watching | None = None,
+        context: Watching | None = None,
         orchestrator: Watching | None = None,
-        recorders: tuple[Recorder | None, Recorder | None] = (None, None),
+        recorders: Sequence[Recorder | None] = (None, None, None),
         **sets: Any,
     ) -> AsyncIterator[Services]:
-        context = FactoryContext(system_clock, secrets_from({}), tmp_path)
-        async with serve(HashedAnswers()) as model:
+        here = FactoryContext(system_clock, secrets_from({}), tmp_path)
+        async with AsyncExitStack() as held:
+            model = await held.enter_async_context(serve(HashedAnswers()))
             sets = {
                 "bus.servers": f'["{nats_url}"]',
                 "model.base_url": model.base_url,
                 "model.model": "scripted",
                 **sets,
             }
-            own = profile(tmp_path, **sets)
-            with recording(recorders[0]):
-                executing = executor_service(own, context, watching=executor)
-                executed = await executing.__aenter__()
-            try:
-                theirs = profile(
-                    tmp_path, **sets, **{"executor.address": f'["{executed.address}"]'}
-                )
-                with recording(recorders[1]):
-                    orchestrating = orchestrator_service(theirs, context, watching=orchestrator)
-                    await orchestrating.__aenter__()
-                try:
-                    async with opened_ports(theirs, context, only=_OWN) as ports:
-                        yield Services(
-                            ports[PortName.BUS],
-                            ports[PortName.STATE],
-                            ports[PortName.EXECUTOR],
-                            model,
-                        )
-                finally:
-                    await orchestrating.__aexit__(None, None, None)
-            finally:
-                await executing.__aexit__(None, None, None)
+
+            async def start(service: Any, number: int, watched: Watching | None) -> list[str]:
+                own = profile(tmp_path, **sets)
+                with recording(recorders[number]):
+                    entering = service(own, here, watching=watched)
+                    return [(await held.enter_async_context(entering)).address]
+
+            sets["executor.address"] = json.dumps(await start(executor_service, 0, executor))
+            sets["hydrator.address"] = json.dumps(await start(context_service, 1, context))
+            await start(orchestrator_service, 2, orchestrator)
+            ports = await held.enter_async_context(
+                opened_ports(profile(tmp_path, **sets), here, only=_OWN)
+            )
+            yield Services(
+                ports[PortName.BUS], ports[PortName.STATE], ports[PortName.EXECUTOR], model
+            )
 
     return started

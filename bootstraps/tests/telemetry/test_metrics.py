@@ -20,6 +20,7 @@ from fleet_bootstraps.telemetry.watching import Watching, watching
 from fleet_core.domain.events import Event
 
 pytestmark = [pytest.mark.anyio, pytest.mark.connected]
+HYDRATED = ("hydrate", "ack")
 Started = Callable[..., AbstractAsyncContextManager[Any]]
 
 
@@ -73,11 +74,12 @@ async def readiness(address: str, status: int) -> str:
     return told[1]
 
 
-async def test_a_task_leaves_its_figures_in_both_services(services: Started) -> None:
+async def test_a_task_leaves_its_figures_in_all_services(services: Started) -> None:
     async with (
         watched("executor") as executor,
+        watched("context") as context,
         watched("orchestrator") as orchestrator,
-        services(executor=executor, orchestrator=orchestrator) as running,
+        services(executor=executor, context=context, orchestrator=orchestrator) as running,
     ):
         before = await scraped(orchestrator.address)
         await running.decided()
@@ -91,6 +93,9 @@ async def test_a_task_leaves_its_figures_in_both_services(services: Started) -> 
             ),
         )
         ours = await scraped(executor.address)
+        recorded = await until(
+            context.address, lambda s: s.get(("fleet_events_consumed_total", HYDRATED)) == 2
+        )
 
         told = {(f.name, tuple(f.labels.values())): f for f in orchestrator.figures()}
 
@@ -117,6 +122,12 @@ async def test_a_task_leaves_its_figures_in_both_services(services: Started) -> 
     assert ours("fleet_runner_running") == ours("fleet_runner_waiting") == 0
     assert ours("fleet_store_duration_seconds_count", "commit", "ok") >= asked
     assert ("fleet_deliberations_open", ()) not in ours
+
+    asked_of_it = ("OK", "GetContext", "fleet.context.v1.ContextService")
+    assert recorded("fleet_rpc_duration_seconds_count", *asked_of_it) == 1
+    assert recorded("fleet_events_published_total", "context.updated") == 1
+    assert ("fleet_deliberations_open", ()) not in recorded
+    assert ("fleet_runner_slots", ()) not in recorded
 
     assert theirs("fleet_deliberations_completed_total", "decided", "unverified") == 1
     assert theirs("fleet_deliberation_duration_seconds_count", "decided") == 1

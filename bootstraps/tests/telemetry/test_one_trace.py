@@ -63,10 +63,12 @@ async def traced(
     """What one task left, once all of it has ended."""
     exporter = InMemorySpanExporter()
     recorders = [
-        OtelRecorder(name, "0", exporter, {}, Masks()) for name in ("executor", "orchestrator")
+        OtelRecorder(name, "0", exporter, {}, Masks())
+        for name in ("executor", "context", "orchestrator")
     ]
     async with services(
         executor=Watching(traced=True),
+        context=Watching(traced=True),
         orchestrator=Watching(traced=True),
         recorders=recorders,
         **sets,
@@ -135,6 +137,17 @@ async def test_one_task_is_one_tree(
         "fleet-executor",
         "fleet-orchestrator",
     ]
+
+    packs = tree.named("fleet.context.v1.ContextService/GetContext")
+    assert [service(span) for span in sorted(packs, key=lambda span: span.kind.value)] == [
+        "fleet-context",
+        "fleet-orchestrator",
+    ]
+    assert {chain[-1] for chain in (tree.above(span) for span in packs)} == {
+        "consume planning.plan.approved"
+    }
+    (recording,) = tree.named(f"publish {CONTEXT_UPDATED}")
+    assert service(recording) == "fleet-context"
 
     assert chains["publish agent.results"][0] == "job propose"
     assert chains["consume agent.results"][:2] == ["publish agent.results", "job propose"]

@@ -2,7 +2,8 @@
 
 A plan of one task with a council of one (`vote`: one model call) goes from
 `planning.plan.approved` to `orchestration.deliberation.completed` through the services: JetStream,
-the orchestrator, gRPC, the executor, a Ray worker, HTTP, and back. In turn with the floor
+the orchestrator, gRPC to the context service for the pack, gRPC, the executor, a Ray worker, HTTP,
+and back. In turn with the floor
 (`chain_floor`), on the same servers: one at a time for the latency (the next one is handed in once
 the last is settled: its decision recorded, its plan saved as ended), 32 in flight for the
 throughput. Documents and events of the floor are as large as ours, and both ask the model in the
@@ -217,8 +218,8 @@ async def _ours(servers: Servers, sets: Mapping[str, str], folder: Path) -> Asyn
             while await kept.exists(f"fleet:doc:{keys.plan_open(identity)}"):  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.001)
 
-    logs = [folder / f"{name}.log" for name in ("executor", "orchestrator")]
-    chain = Chain(hand_in, settled, logs)
+    services = ("context", "executor", "orchestrator")
+    chain = Chain(hand_in, settled, [folder / f"{name}.log" for name in services])
 
     async def arrived(message: Any) -> None:
         data = json.loads(message.data)["data"]
@@ -226,7 +227,9 @@ async def _ours(servers: Servers, sets: Mapping[str, str], folder: Path) -> Asyn
         chain.ended(data["plan_id"])
 
     await client.subscribe(COMPLETED, cb=arrived)
-    with served("executor", sets, folder), served("orchestrator", sets, folder):
+    with ExitStack() as processes:
+        for name in services:
+            processes.enter_context(served(name, sets, folder))
         yield chain
     await client.close()
     await kept.aclose()

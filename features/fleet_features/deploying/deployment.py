@@ -1,6 +1,7 @@
 """A deployment for a whole session: servers, the model, and an executor service that stays.
 
-Attaching an executor to its cluster takes seconds, so it is not started anew for each scenario.
+Attaching an executor to its cluster takes seconds, so it is not started anew for each scenario; an
+orchestrator and a context service are.
 What scenarios must not share is emptied between them; and their councils draw by other seeds, so
 that a job has another id in each of them and means nothing to an executor that remembers.
 """
@@ -48,9 +49,11 @@ class Deployment:
         self._own_model = ""
         self._executor: ServiceProcess | None = None
         self._executor_profile = ""
+        self._context: ServiceProcess | None = None
 
     async def begin(self) -> None:
         """Begin a scenario on empty servers, with an executor that has nothing in hand."""
+        await self.stop_context()
         await self._idle()
         await emptied(self._servers)
 
@@ -69,6 +72,7 @@ class Deployment:
                 **self._servers.settings,
                 "services.executor.listen": _FREE,
                 "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
+                "services.context.listen": _FREE,
                 "services.orchestrator.listen": _FREE,
                 **self._reached(),
             },
@@ -76,9 +80,12 @@ class Deployment:
         )
 
     def _reached(self) -> dict[str, Any]:
-        if self._executor is None or "executor.servers" in self._servers.settings:
-            return {}
-        return {"executor.address": [self._executor.address]}
+        found: dict[str, Any] = {}
+        if self._executor is not None and "executor.servers" not in self._servers.settings:
+            found["executor.address"] = [self._executor.address]
+        if self._context is not None:
+            found["hydrator.address"] = [self._context.address]
+        return found
 
     async def serve_own_model(self) -> None:
         """See that the profile's own model is served: where it names no server, as `fleet up`."""
@@ -113,11 +120,34 @@ class Deployment:
         if running is not None and running.runs:
             await running.stop()
 
-    async def kill_executor(self) -> int:
-        """SIGKILL; its exit code."""
-        running, self._executor = self._executor, None
-        assert running is not None, "no executor runs"
-        return await running.kill()
+    async def context(self, home: Path, terms: Mapping[str, Any], *, live: bool = False) -> None:
+        """Start a scenario's context service, where the profile has one and it does not run."""
+        if not self.source.hydrates_elsewhere or self._context is not None:
+            return
+        folder = home.parent
+        profile = write_profile(self.profile(terms, live=live), folder / "context.toml")
+        self._context = await served(
+            "context",
+            profile,
+            python=sys.executable,
+            home=home,
+            environ=self.environ,
+            log=folder / "context.log",
+        )
+
+    async def stop_context(self) -> None:
+        """Stop it in order, if it runs."""
+        running, self._context = self._context, None
+        if running is not None and running.runs:
+            await running.stop()
+
+    async def kill_services(self) -> list[int]:
+        """SIGKILL to the executor and, where there is one, the context service; exit codes."""
+        executor, self._executor = self._executor, None
+        context, self._context = self._context, None
+        assert executor is not None, "no executor runs"
+        running = [one for one in (executor, context) if one is not None]
+        return list(await asyncio.gather(*(one.kill() for one in running)))
 
     async def orchestrator(self, profile: Path, home: Path) -> ServiceProcess:
         """Start an orchestrator service."""
@@ -142,7 +172,10 @@ class Deployment:
             try:
                 yield
             finally:
-                await self.stop_executor()
+                try:
+                    await self.stop_context()
+                finally:
+                    await self.stop_executor()
 
     async def _idle(self) -> None:
         """Stop what an earlier scenario left in the executor's hands."""

@@ -76,7 +76,7 @@ async def served(
     """Start a service and wait until it serves.
 
     Args:
-        service: `orchestrator` or `executor`.
+        service: `orchestrator`, `executor` or `context`.
         profile: its profile file.
         python: the interpreter that runs it.
         home: FLEET_HOME.

@@ -25,6 +25,7 @@ _KNOWN: Mapping[PortName, tuple[str, ...]] = {
     PortName.BLOBS: ("valkey",),
     PortName.RUNNER: ("ray", "local"),
     PortName.EXECUTOR: ("grpc", "nats"),
+    PortName.HYDRATOR: ("grpc", "direct"),
 }
 """What the features know how to start a server for, and to empty between scenarios."""
 

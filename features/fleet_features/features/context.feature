@@ -55,3 +55,13 @@ Feature: What a role is told
     And every prompt of task beside says "## Earlier in this story"
     And no prompt of task total says "## Earlier in this story"
     And the ledger of task total says "not in the scope of QA in phase test"
+
+  @scripted
+  Scenario: What one role decided is told to the next, word for word
+    Given agent 1 proposes "GOLD: parse_price takes a text and gives whole cents, never fractions" for task parse
+    And the judge prefers "GOLD"
+    When the plan is run
+    Then every task is decided
+    And the decision of task parse says "GOLD: parse_price takes a text and gives whole cents, never fractions"
+    And every prompt of task total says "GOLD: parse_price takes a text and gives whole cents, never fractions"
+    And no prompt of task beside says "parse_price"

@@ -26,7 +26,7 @@ from fleet_features.profile_file import environ_without_settings, write_profile
 from fleet_features.profiles import ProfileSource
 from fleet_plugins.api import FactoryContext, PortName
 
-PARTS = ("orchestrator", "executor", "worker", "head", "nats", "valkey")
+PARTS = ("orchestrator", "executor", "context", "worker", "head", "nats", "valkey")
 OF_RAY = ("worker", "head")
 _TOKEN = "FLEET_KILL_RAY_TOKEN"
 _DELAY_MS = 100
@@ -83,7 +83,8 @@ async def ground(folder: Path, runner: str) -> AsyncIterator[Ground]:
         orchestrator = Service(
             "orchestrator", lambda: service("orchestrator", orchestrator_python()), head
         )
-        for one in (executor, orchestrator):
+        context_service = Service("context", lambda: service("context", sys.executable), head)
+        for one in (executor, context_service, orchestrator):
             held.push_async_callback(one.stop)
             await one.start()
         context = FactoryContext(system_clock, secrets_from(environ), folder, process="kill")
@@ -91,7 +92,7 @@ async def ground(folder: Path, runner: str) -> AsyncIterator[Ground]:
         ports = await held.enter_async_context(opened_ports(profile, context, only=only))
         bus, state, blobs = (ports[port] for port in only)
         stores = Stores(bus, state, blobs, system_clock)
-        parts: list[Part] = [orchestrator, executor, nats, valkey]
+        parts: list[Part] = [orchestrator, executor, context_service, nats, valkey]
         if head is not None:
             parts += [Worker(head), head]
         yield Ground(server, stores, {part.name: part for part in parts})
@@ -100,7 +101,7 @@ async def ground(folder: Path, runner: str) -> AsyncIterator[Ground]:
 def _profile(
     runner: str, server: ScriptedServer, nats: Nats, valkey: Valkey, head: Head | None
 ) -> Profile:
-    address = free_address()
+    address, context_address = free_address(), free_address()
     terms: dict[str, Any] = {
         **TERMS,
         "bus.servers": [nats.url],
@@ -110,6 +111,8 @@ def _profile(
         "executor.address": [address],
         "services.executor.listen": address,
         "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
+        "hydrator.address": [context_address],
+        "services.context.listen": context_address,
         "services.orchestrator.listen": f"{HOST}:0",
     }
     if head is not None:

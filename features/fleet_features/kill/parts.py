@@ -197,7 +197,7 @@ class Worker(Part):
 
 
 class Service(Part):
-    """The orchestrator or the executor; an executor's workers end with it."""
+    """A service of the fleet; an executor's workers end with it."""
 
     def __init__(
         self, name: str, start: Callable[[], Awaitable[ServiceProcess]], head: Head | None
