@@ -259,11 +259,14 @@ async def _sizes(sets: Mapping[str, str], folder: Path) -> dict[str, int]:
         events = [
             len(encode(s.event)) async for s in ports[PortName.BUS].replay(["orchestration.>"])
         ]
+        saved = [json.loads(d.value) for d in await state.scan("deliberation/")]
+        packs = [len(json.dumps(one["state"]["pack"])) for one in saved]
         decided = await size("deliberation/")
         journal = await size("journal/")
         return {
             "plan": await size("plan/"),
             "decided": decided,
+            "pack": round(statistics.median(packs)),
             "running": max(1, decided - journal),
             "started": max(1, decided // 2),
             "jobs": await size("jobs/"),
@@ -276,7 +279,7 @@ async def _sizes(sets: Mapping[str, str], folder: Path) -> dict[str, int]:
 async def _floor(
     servers: Servers, folder: Path, options: Sequence[str], sizes: dict[str, int]
 ) -> AsyncIterator[Chain]:
-    """The floor's two processes, up and idle until they are measured."""
+    """The floor's processes, up and idle until they are measured."""
     client = await nats.connect(servers.nats)
     stream = client.jetstream()
     space = uuid.uuid4().hex[:8]
@@ -288,7 +291,8 @@ async def _floor(
         await stream.publish(subject, data, headers={"Nats-Msg-Id": identity})
         return identity
 
-    logs = [folder / f"{role}-{space}.log" for role in ("executor", "orchestrator")]
+    roles = ("context", "executor", "orchestrator")
+    logs = [folder / f"{role}-{space}.log" for role in roles]
     chain = Chain(hand_in, _nothing_left, logs)
 
     async def arrived(message: Any) -> None:
@@ -304,6 +308,7 @@ async def _floor(
         servers.valkey.replace("valkey:", "redis:", 1),
     ]
     given += ["--ray", servers.ray, "--model", servers.model, "--executor", free_address()]
+    given += ["--context", free_address()]
     given += options
     with ExitStack() as processes:
         for log in logs:

@@ -1,8 +1,9 @@
 """The floor of the chain: the same hops and the same durable writes with the bare drivers.
 
-It imports nothing of the fleet but its neighbour floor. Two processes stand where the services do.
-`orchestrator`: a plan arrives on JetStream and is saved, a deliberation is saved and announced, its
-jobs are saved and handed on by gRPC, the result arrives on JetStream and is saved, the end is
+It imports nothing of the fleet but its neighbour floor. Three processes stand where the services
+do. `context`: answers with a pack. `orchestrator`: a plan arrives on JetStream and is saved, a
+deliberation is saved and announced, its pack is asked for and its jobs are saved and handed on by
+gRPC, the result arrives on JetStream and is saved, the end is
 announced. `executor`: jobs are claimed, called by a Ray actor over HTTP, journaled, published. Each
 acknowledges what it consumed after its effect is kept. Written as one would who knows the drivers:
 one connection each, standing pull requests, commits as one transaction each, announcements
@@ -29,6 +30,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from fleet_features.bench.executor_floor import Caller
 
 METHOD = "/floor.Executor/Execute"
+PACK = "/floor.Context/Pack"
 _BATCH, _EXPIRES_NS = 1_000_000, 600_000_000_000
 
 
@@ -91,6 +93,7 @@ async def orchestrator(given: argparse.Namespace, sizes: dict[str, int]) -> None
     kept = Kept(given.valkey, writes=given.writes)
     channel = grpc.aio.insecure_channel(given.executor)
     execute: Any = channel.unary_unary(METHOD)
+    pack: Any = grpc.aio.insecure_channel(given.context).unary_unary(PACK)
     event = b"x" * sizes["event"]
 
     async def note(identity: str, number: int) -> None:
@@ -102,6 +105,7 @@ async def orchestrator(given: argparse.Namespace, sizes: dict[str, int]) -> None
         await kept.commit((f"plan/{identity}", sizes["plan"]), (f"open/{identity}", 1))
         await kept.commit((f"state/{identity}", sizes["started"]), (f"due/{identity}", 1))
         await note(identity, 1)
+        assert await pack(json.dumps({"id": identity, "pad": "x" * sizes["plan"]}).encode())
         await kept.commit(
             (f"state/{identity}", sizes["running"]), (f"jobs/{identity}", sizes["jobs"])
         )
@@ -157,12 +161,28 @@ async def executor(given: argparse.Namespace, sizes: dict[str, int]) -> None:
         task.add_done_callback(under_way.discard)
         return b""
 
+    await _serve(METHOD, execute, given.executor)
+
+
+async def context(given: argparse.Namespace, sizes: dict[str, int]) -> None:
+    """The process that gives packs."""
+    found = json.dumps({"text": "x" * sizes["pack"]}).encode()
+
+    async def pack(request: bytes, _: Any) -> bytes:
+        assert json.loads(request)["id"]
+        return found
+
+    await _serve(PACK, pack, given.context)
+
+
+async def _serve(path: str, work: Callable[[bytes, Any], Awaitable[bytes]], address: str) -> None:
+    _, service, method = path.split("/")
     server = grpc.aio.server()
-    handler: Any = grpc.unary_unary_rpc_method_handler(execute)
+    handler: Any = grpc.unary_unary_rpc_method_handler(work)
     server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("floor.Executor", {"Execute": handler}),)
+        (grpc.method_handlers_generic_handler(service, {method: handler}),)
     )
-    server.add_insecure_port(given.executor)
+    server.add_insecure_port(address)
     await server.start()
     await _until_told()
     await server.stop(None)
@@ -177,14 +197,14 @@ async def _until_told() -> None:
 def main() -> None:
     """Serve until standard input ends; prints `up` once it does."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=("orchestrator", "executor"))
-    for name in ("space", "nats", "valkey", "ray", "executor", "model"):
+    parser.add_argument("role", choices=("orchestrator", "executor", "context"))
+    for name in ("space", "nats", "valkey", "ray", "executor", "context", "model"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--sizes", type=json.loads, default={})
     parser.add_argument("--body", type=json.loads, default={})
     parser.add_argument("--no-writes", dest="writes", action="store_false")
     given = parser.parse_args()
-    work = {"orchestrator": orchestrator, "executor": executor}
+    work = {"orchestrator": orchestrator, "executor": executor, "context": context}
     asyncio.run(work[given.role](given, given.sizes))
     if given.role == "executor":
         os._exit(0)  # Ray's own ending takes seconds and keeps nothing
