@@ -41,6 +41,7 @@ ANYWHERE = (
     *("--port", "nats=0", "--port", "valkey=0"),
     *("--port", "executor=0", "--port", "context=0", "--port", "orchestrator=0"),
 )
+PARTS = ["nats", "valkey", "executor", "context", "orchestrator"]
 START_S = 100.0
 END_S = 40.0  # more than a service may take that lost its bus while it ended
 
@@ -129,7 +130,7 @@ async def test_a_plan_is_decided_and_remembered_after_a_restart(
 ) -> None:
     async with model() as options:
         running, told = await started(process, *options)
-        assert list(told["parts"]) == ["nats", "valkey", "executor", "context", "orchestrator"]
+        assert list(told["parts"]) == PARTS
         assert told["pid"] == running.pid
         assert told["home"] == str(home)
         below = tree(running.pid)
@@ -172,7 +173,7 @@ async def test_a_graph_on_neo4j_is_started_kept_and_ended(
     async with model() as options:
         options += ["--set", "graph.use=neo4j", "--port", "neo4j=0"]
         running, told = await started(process, *options)
-        assert list(told["parts"]) == ["nats", "valkey", "neo4j", "executor", "orchestrator"]
+        assert list(told["parts"]) == [*PARTS[:2], "neo4j", *PARTS[2:]]
         below = tree(running.pid)
         code, out, err = await ended(process("submit", plan(), "--json", *with_sets(told["set"])))
         assert code == 0, err
