@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("overhead", "chain", "executor")
+BENCHES = ("overhead", "chain", "executor", "words")
 
 
 def main() -> int:

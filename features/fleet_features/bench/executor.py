@@ -76,8 +76,8 @@ async def _measured(rounds: int, *, streamed: bool) -> list[Figure]:
             servers = await real_servers(stack, folder)
             floor = await stack.enter_async_context(_floor(servers, folder, streamed=streamed))
             sets = settings(servers, streamed=streamed)
-            light = await stack.enter_async_context(_ours(servers, sets, folder, keeps=False))
-            fleet = await stack.enter_async_context(_ours(servers, sets, folder, keeps=True))
+            light = await stack.enter_async_context(opened(servers, sets, folder, keeps=False))
+            fleet = await stack.enter_async_context(opened(servers, sets, folder, keeps=True))
             for one in (light, fleet):
                 await one.rate(_AT_ONCE * 4)
             for _ in range(rounds):
@@ -136,7 +136,7 @@ async def _floor(servers: Servers, folder: Path, *, streamed: bool) -> AsyncIter
             await process.wait()
 
 
-class _Ours:
+class Submitting:
     """Submits steps, and counts results as they are published."""
 
     def __init__(self, executor: Executor) -> None:
@@ -175,9 +175,10 @@ class _Ours:
 
 
 @asynccontextmanager
-async def _ours(
+async def opened(
     servers: Servers, sets: Mapping[str, str], folder: Path, *, keeps: bool
-) -> AsyncIterator[_Ours]:
+) -> AsyncIterator[Submitting]:
+    """The executor service, and who submits to it; `keeps`: claims, journal and results."""
     address = free_address()
     listed = [f"{key}={value}" for key, value in sets.items()]
     listed.append(f'executor.address=["{address}"]')
@@ -187,7 +188,7 @@ async def _ours(
     only = (PortName.EXECUTOR, PortName.BLOBS)
     with _service(servers, sets, folder, address, keeps=keeps):
         async with opened_ports(profile, context, only=only) as ports:
-            ours = _Ours(ports[PortName.EXECUTOR])
+            ours = Submitting(ports[PortName.EXECUTOR])
 
             async def result(message: Any) -> None:
                 data = json.loads(message.data)["data"]
