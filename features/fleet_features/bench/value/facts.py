@@ -140,7 +140,7 @@ KINDS = (
         "We tried {w} for a week; its pool leaked under load.",
         "One client for the process, made in `{c}/client.py` and closed at the end:\n\n"
         "```python\nimport {v}\n\nclient = make_client({v}, timeout_s=20)\n```",
-        ("httpx", "aiohttp", "requests", "urllib3", "niquests", "pycurl", "treq", "httplib2",
+        ("httpx", "aiohttp", "httpcore", "urllib3", "niquests", "pycurl", "treq", "httplib2",
          "tornado", "asks"),
     ),
     Kind(
