@@ -43,8 +43,10 @@ from fleet_features.bench.value.asking import (
 from fleet_features.bench.value.facts import by_kind
 from fleet_features.bench.value.outcome import Outcome, reported
 from fleet_features.bench.value.scoring import right
-from fleet_features.bench.value.story import Question, Story, story
+from fleet_features.bench.value.story import Question, story
 from fleet_plugins.api import PortName
+
+Kinds = Mapping[str, frozenset[str]]
 
 _SLOTS = 4
 _BESIDES_PACK = 640  # tokens of a prompt around its pack, and of the answer
@@ -59,12 +61,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--arms", default=",".join(ARMS), help="those to be asked")
-    parser.add_argument("--answers", type=Path, help="write every answer there, as JSON lines")
+    parser.add_argument("--answers", type=Path, help="add every answer there, as JSON lines")
     return asyncio.run(_run(parser.parse_args(arguments)))
 
 
 async def _run(given: argparse.Namespace) -> int:
     told = story(given.seed)
+    kinds = by_kind([question.fact for question in told.questions])
     questions = told.questions[: given.questions]
     arms = [arm for arm in ARMS if arm in given.arms.split(",")]
     with tempfile.TemporaryDirectory(prefix="fleet-value-") as name:
@@ -83,7 +86,9 @@ async def _run(given: argparse.Namespace) -> int:
             prompts = [prompt(q, one[EVERYTHING]) for q, one in zip(questions, made, strict=True)]
             wants, window = await longest(model, prompts), await trained_window(model)
             said = {
-                arm: await answers(model, _asked(questions, made, arm), _SLOTS, _progress(arm))
+                arm: await answers(
+                    model, _asked(questions, made, arm), _SLOTS, _telling(arm, kinds, given.answers)
+                )
                 for arm in arms
                 if arm != EVERYTHING
             }
@@ -92,15 +97,15 @@ async def _run(given: argparse.Namespace) -> int:
             async with opened(machine, wants, 1, only=(PortName.MODEL,)) as ports:
                 model = ports[PortName.MODEL]["default"]
                 pairs = _asked(questions, made, EVERYTHING)
-                said[EVERYTHING] = await answers(model, pairs, 1, _progress(EVERYTHING))
+                said[EVERYTHING] = await answers(
+                    model, pairs, 1, _telling(EVERYTHING, kinds, given.answers)
+                )
         elif EVERYTHING in arms:
             sys.stdout.write(
                 f"everything is not run: with its answer it takes {wants} tokens, "
                 f"and the model was trained to read {window}\n"
             )
-    found = _outcomes(told, questions, said)
-    if given.answers:
-        _keep(given.answers, questions, found, said)
+    found = _outcomes(questions, said, kinds)
     return reported(questions, found, [one[PACK] for one in made])
 
 
@@ -110,51 +115,43 @@ def _asked(
     return [(question, one[arm]) for question, one in zip(questions, made, strict=True)]
 
 
-def _progress(arm: str) -> Callable[[str], None]:
+def _telling(arm: str, kinds: Kinds, keep: Path | None) -> Callable[[Question, Answer], None]:
+    """Shows how far an arm has come, and keeps each answer as it comes."""
     begun, count = time.monotonic(), 0
 
-    def tell(_task: str) -> None:
+    def tell(question: Question, answer: Answer) -> None:
         nonlocal count
         count += 1
         sys.stderr.write(f"\r{arm}: {count} answers, {time.monotonic() - begun:.0f} s ")
         sys.stderr.flush()
+        if keep is None:
+            return
+        line = {
+            "arm": arm,
+            "task": question.task.task_id,
+            "relation": question.relation,
+            "value": question.fact.value,
+            "right": _right(question, answer, kinds),
+            "prompt_tokens": answer.prompt_tokens,
+            "answer": answer.text,
+        }
+        with keep.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(line)}\n")
 
     return tell
 
 
 def _outcomes(
-    told: Story, questions: Sequence[Question], said: Mapping[str, Sequence[Answer]]
+    questions: Sequence[Question], said: Mapping[str, Sequence[Answer]], kinds: Kinds
 ) -> dict[str, Outcome]:
-    kinds = by_kind([question.fact for question in told.questions])
     return {
         arm: Outcome(
             tuple(answer.prompt_tokens for answer in got),
-            tuple(
-                right(answer.text, question.fact.value, kinds[question.fact.kind.name])
-                for question, answer in zip(questions, got, strict=True)
-            ),
+            tuple(_right(q, a, kinds) for q, a in zip(questions, got, strict=True)),
         )
         for arm, got in said.items()
     }
 
 
-def _keep(
-    path: Path,
-    questions: Sequence[Question],
-    found: Mapping[str, Outcome],
-    said: Mapping[str, Sequence[Answer]],
-) -> None:
-    lines = [
-        {
-            "arm": arm,
-            "task": question.task.task_id,
-            "relation": question.relation,
-            "value": question.fact.value,
-            "right": found[arm].right[number],
-            "prompt_tokens": answer.prompt_tokens,
-            "answer": answer.text,
-        }
-        for arm, got in said.items()
-        for number, (question, answer) in enumerate(zip(questions, got, strict=True))
-    ]
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+def _right(question: Question, answer: Answer, kinds: Kinds) -> bool:
+    return right(answer.text, question.fact.value, kinds[question.fact.kind.name])

@@ -113,8 +113,9 @@ def test_a_value_stands_in_the_one_decision_that_it_should_and_nowhere_else(seed
         assert holding == [question.decision_id]
         assert not named(value, plans)
         if question.fact.rejected:
-            holding = [d for d, _ in told.decisions if named(question.fact.rejected, whole(d))]
-            assert [d.decision_id for d in holding] == [question.decision_id]
+            rejected = question.fact.rejected
+            holding = [d.decision_id for d, _ in told.decisions if named(rejected, whole(d))]
+            assert holding == [question.decision_id]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

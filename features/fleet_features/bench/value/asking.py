@@ -107,9 +107,9 @@ async def answers(
     model: Model,
     asked: Sequence[tuple[Question, ContextPack]],
     at_once: int,
-    tell: Callable[[str], None],
+    tell: Callable[[Question, Answer], None],
 ) -> list[Answer]:
-    """The answers, in the order of the questions."""
+    """The answers, in the order of the questions; each is told of as it comes."""
     gate = asyncio.Semaphore(at_once)
 
     async def one(question: Question, pack: ContextPack) -> Answer:
@@ -118,8 +118,9 @@ async def answers(
             request = ModelRequest("default", "", messages, _SEAT.sampling)
             budget = CallBudget(_CALL_MS, 2 * (pack.tokens + LONGEST_ANSWER) + 4096)
             said = await model.complete(request, budget)
-            tell(question.task.task_id)
-            return Answer(said.text, said.prompt_tokens // said.attempts)
+            answer = Answer(said.text, said.prompt_tokens // said.attempts)
+            tell(question, answer)
+            return answer
 
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(one(*pair)) for pair in asked]
