@@ -36,7 +36,7 @@ MATCH (story:Story {story: $story})
 SET story.revision = $revision
 CREATE (story)-[:HAS_PLAN]->(:Plan {
   story: $story, plan_id: $plan_id, title: $title, description: $description,
-  approved_ms: $approved_ms, revision: $revision, document: $document
+  approved_ms: $approved_ms, revision: $revision, document: $document, summary: $summary
 })
 """
 
@@ -58,7 +58,7 @@ CREATE (task)-[:DEPENDS_ON]->(other)
 
 SUPERSEDE: LiteralString = """
 MATCH (old:Decision {current_story: $story, plan_id: $plan_id, task_id: $task_id})
-REMOVE old.current_story
+REMOVE old.current_story, old.told_by, old.told_head, old.told_rest
 WITH old
 OPTIONAL MATCH (old)-[affects:AFFECTS]->()
 REMOVE affects.current_story
@@ -109,43 +109,76 @@ SET story.name = $name
 RETURN story.revision AS revision
 """
 
-# Each order is an index's own, so that a page costs what it holds and not what there is.
-NEIGHBOURHOOD: LiteralString = """
+# Each order is an index's own, so that a page costs what it holds and not what there is. Of each
+# decision: how it is found, and what the redactor that is asked for tells of it.
+_AROUND: LiteralString = """
+WITH story.revision AS revision
 CALL () {
   UNWIND range(0, size($ancestors) - 1) AS place
   MATCH (d:Decision {current_story: $story, plan_id: $plan_id, task_id: $ancestors[place]})
-  WITH d ORDER BY place
-  RETURN collect(d.decision_id) AS ancestors
+  WITH d, d.told_by = $told_by AS ours ORDER BY place
+  RETURN collect([
+    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
+  ]) AS ancestors
 }
 CALL () {
-  MATCH ()-[a:AFFECTS]->()
+  MATCH (d:Decision)-[a:AFFECTS]->()
   WHERE a.current_story = $story AND a.task_id = $task_id AND a.recorded_ms < $before_ms
     AND a.decision_id IS NOT NULL AND a.plan_id <> $plan_id
-  WITH a
+  WITH d, a, d.told_by = $told_by AS ours
   ORDER BY a.current_story DESC, a.task_id DESC, a.recorded_ms DESC, a.decision_id DESC
-  RETURN collect(a.decision_id) AS affecting
+  LIMIT $limit
+  RETURN collect(d.decision_id) AS taken, collect([
+    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
+  ]) AS affecting
 }
-CALL (affecting) {
+CALL (taken) {
   MATCH (d:Decision)
   WHERE d.current_story = $story AND d.role = $role AND d.recorded_ms < $before_ms
-    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id AND NOT d.decision_id IN affecting
+    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id AND NOT d.decision_id IN taken
   WITH d
   ORDER BY d.current_story DESC, d.role DESC, d.recorded_ms DESC, d.decision_id DESC
   LIMIT $limit
-  RETURN collect(d.decision_id) AS siblings
+  WITH d, d.told_by = $told_by AS ours
+  RETURN collect(d.decision_id) AS further, collect([
+    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
+  ]) AS siblings
 }
-CALL (affecting, siblings) {
+CALL (taken, further) {
   MATCH (d:Decision)
   WHERE d.current_story = $story AND d.recorded_ms < $before_ms
     AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id
-    AND NOT d.decision_id IN affecting AND NOT d.decision_id IN siblings
+    AND NOT d.decision_id IN taken AND NOT d.decision_id IN further
   WITH d
   ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
-  LIMIT $limit
-  RETURN collect(d.decision_id) AS timeline
+  LIMIT $titles
+  RETURN collect([
+    d.decision_id, CASE WHEN d.told_by = $told_by THEN d.told_head END
+  ]) AS timeline
 }
-RETURN ancestors, affecting, siblings, timeline
+CALL () {
+  MATCH (p:Plan)
+  WHERE p.story = $story AND p.approved_ms < $before_ms AND p.plan_id IS NOT NULL
+    AND p.plan_id <> $plan_id
+  WITH p
+  ORDER BY p.story DESC, p.approved_ms DESC, p.plan_id DESC
+  LIMIT $titles
+  RETURN collect([
+    p.summary, CASE WHEN p.summary IS NULL THEN p.document END, COUNT {
+      MATCH (d:Decision)
+      WHERE d.current_story = $story AND d.plan_id = p.plan_id AND d.task_id IS NOT NULL
+        AND d.recorded_ms < $before_ms
+    }
+  ]) AS plans
+}
+RETURN revision, ancestors, affecting, siblings, timeline, plans
 """
+
+NEIGHBOURHOOD: LiteralString = "MATCH (story:Story {story: $story})" + _AROUND
+
+NEIGHBOURHOOD_HELD: LiteralString = (
+    "MATCH (story:Story {story: $story}) SET story.name = $name" + _AROUND
+)
 
 DOCUMENTS: LiteralString = """
 UNWIND $decision_ids AS decision_id
@@ -170,7 +203,9 @@ RETURN plan.revision AS revision, plan.document AS document ORDER BY plan.revisi
 DECISIONS: LiteralString = """
 MATCH (decision:Decision) WHERE decision.story = $story AND decision.revision > $after
 RETURN decision.revision AS revision, decision.recorded_ms AS recorded_ms,
-       decision.document AS document
+       decision.document AS document, [(decision)-[:SUPERSEDES]->(old) |
+         [old.decision_id, CASE WHEN old.decision_id STARTS WITH $hashed THEN old.document END]
+       ] AS superseded
 ORDER BY decision.revision LIMIT $limit
 """
 

@@ -13,15 +13,18 @@ import re
 from typing import Any
 
 from fleet_core.domain.codec import from_data, to_data
-from fleet_core.domain.context import PlanRecord
-from fleet_core.domain.decision import Decision
+from fleet_core.domain.context import EarlierPlan, PlanRecord
+from fleet_core.domain.decision import Decision, DecisionStanding
 from fleet_core.domain.plan import Plan, Task
+from fleet_core.domain.told import ToldDecision
 from fleet_plugins.kit.json_bytes import dump
 
 _ESCAPED = re.compile("[\ud800-\udfff\ue000]")
 _MARK, _ITSELF, _LONG = "\ue000", "\ue800", "\ue801"
 _FROM, _TO = 0xD800, 0xE000
 _KEPT = re.compile(f"{_MARK}(.)", re.DOTALL)
+HASHED = f"{_MARK}{_LONG}"
+"""What an identity begins with that is a hash."""
 _LONGEST = 1024  # bytes; an index of several properties takes 8 KiB in all
 
 
@@ -41,7 +44,7 @@ def identity(text: str) -> str:
     encoded = shown.encode()
     if len(encoded) <= _LONGEST:
         return shown
-    return f"{_MARK}{_LONG}{hashlib.sha256(encoded).hexdigest()}"
+    return f"{HASHED}{hashlib.sha256(encoded).hexdigest()}"
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -74,9 +77,10 @@ def dependency_rows(plan: Plan) -> list[dict[str, str]]:
     ]
 
 
-def decision_row(decision: Decision, recorded_ms: int) -> dict[str, Any]:
+def decision_row(decision: Decision, recorded_ms: int, told: ToldDecision | None) -> dict[str, Any]:
     """A decision's properties, but for whether it is current."""
     return {
+        **({} if told is None else _told_properties(told)),
         "decision_id": identity(decision.decision_id),
         "story": identity(decision.story),
         "plan_id": identity(decision.plan_id),
@@ -89,6 +93,25 @@ def decision_row(decision: Decision, recorded_ms: int) -> dict[str, Any]:
         "recorded_ms": recorded_ms,
         "document": dump(to_data(decision)),
     }
+
+
+def _told_properties(told: ToldDecision) -> dict[str, Any]:
+    """What is told of a decision: what a title needs, and the rest; in its own characters."""
+    head = [told.decision_id, told.task_id, told.title, told.standing.value]
+    return {
+        "told_by": kept(told.by),
+        "told_head": dump(head),
+        "told_rest": dump([told.rationale, told.text]),
+    }
+
+
+def to_told(head: bytes, rest: bytes | None, by: str) -> ToldDecision:
+    """What is told of a decision; by its title only, where there is no rest."""
+    decision_id, task_id, title, standing = json.loads(head)
+    rationale, text = json.loads(rest) if rest is not None else ("", "")
+    return ToldDecision(
+        decision_id, task_id, title, DecisionStanding(standing), rationale, text, by
+    )
 
 
 def evidence_rows(decision: Decision) -> list[dict[str, Any]]:
@@ -120,6 +143,19 @@ def dissent_rows(decision: Decision) -> list[dict[str, Any]]:
 def plan_document(record: PlanRecord) -> bytes:
     """A plan whole, as it comes back."""
     return dump(to_data(record))
+
+
+def plan_summary(record: PlanRecord) -> bytes:
+    """What is told of a plan, in its own characters: id, title and number of tasks."""
+    return dump([record.plan_id, record.plan.title, len(record.plan.tasks)])
+
+
+def to_earlier(summary: bytes | None, document: bytes, decided: int, source: str) -> EarlierPlan:
+    """What is told of a plan; from the whole, where it has no summary."""
+    if summary is None:
+        summary = plan_summary(to_plan(document, source))
+    plan_id, title, tasks = json.loads(summary)
+    return EarlierPlan(plan_id, title, tasks, decided)
 
 
 def to_plan(document: bytes, source: str) -> PlanRecord:

@@ -26,7 +26,7 @@ from fleet_core.usecases.sessions import Sessions
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.kit.json_bytes import dump
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 from fleet_plugins.lifetimes import Observe as ObservePorts
 
 _DEFAULT = "default"
@@ -91,6 +91,6 @@ def _hydration(
     bus, state, blobs = (ports[port] for port in (PortName.BUS, PortName.STATE, PortName.BLOBS))
     stores = Stores(bus, state, blobs, clock, dump)
     graph = ports[PortName.GRAPH]
-    hydrate = Hydrate(graph, ports[PortName.MODEL][_DEFAULT], stores, redacted)
+    hydrate = Hydrate(graph, ports[PortName.MODEL][_DEFAULT], stores, REDACTOR)
     councils = Councils(state, configured(profile), model_bindings(profile))
     return hydrate, Hydration(hydrate, graph, councils, Sessions(hydrate, state, clock), blobs)

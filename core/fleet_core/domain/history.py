@@ -8,16 +8,20 @@ recorded, plans first. Recorded again in that order, they make the same story.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.decision import Decision
-from fleet_core.errors import DecodeError
+from fleet_core.errors import DecodeError, InputError
 
 FORMAT = 1
+MAX = 2**62
+"""Above the number of every plan."""
 _HEAD = "fleet_story"
+_PLACE = re.compile(r"(?:([pd]):([0-9]{1,18}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,37 @@ Record = PlanRecord | DecisionRecord
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A record and its place in the history of its story; what comes after it has a later one."""
+    """A record and its place in the history of its story; what comes after it has a later one.
+
+    Attributes:
+        supersedes: of a decision, the ids of those whose place it took and that are still kept.
+    """
 
     place: str
     record: Record
+    supersedes: tuple[str, ...] = ()
+
+
+def place_of(record: Record, number: int) -> str:
+    """A place that sorts a story's plans before its decisions, each by their number."""
+    return f"{'p' if isinstance(record, PlanRecord) else 'd'}:{number}"
+
+
+def passed(place: str) -> tuple[int, int]:
+    """The numbers of the last plan and of the last decision up to a place of `place_of`.
+
+    Where it is a decision's, all plans are passed.
+
+    Raises:
+        InputError: it is no such place.
+    """
+    found = _PLACE.fullmatch(place)
+    if found is None:
+        raise InputError(
+            "is no place in a history", "give the place of the last record", field="after"
+        )
+    number = int(found[2] or 0)
+    return (MAX, number) if found[1] == "d" else (number, 0)
 
 
 def story_of(record: Record) -> str:

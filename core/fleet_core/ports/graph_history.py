@@ -20,8 +20,12 @@ class GraphHistory(Protocol):
     async def records(self, story: str, *, after: str = "", limit: int = 200) -> Sequence[Recorded]:
         """A story's records beyond a place (empty: from the beginning), at most `limit`.
 
-        Plans come first, then decisions in the order in which they were recorded. A decision that
-        is recorded between two pages is on a later one. An unknown story has none.
+        Plans come first, then decisions in the order in which they were recorded, each with those
+        it superseded. A decision that is recorded between two pages is on a later one. An unknown
+        story has none.
+
+        Raises:
+            InputError: `after` is no place.
         """
 
     @abstractmethod

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fleet_core.domain.codec import from_data
-from fleet_core.domain.context import ANCHORS, ContextPack, PackRequest, PlanRecord
+from fleet_core.domain.context import (
+    ANCHORS,
+    ContextPack,
+    Neighbourhood,
+    PackRequest,
+    PlanRecord,
+)
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
 from fleet_core.domain.evolve import evolve
 from fleet_core.domain.ids import text_hash
-from fleet_core.domain.pack import Item, considered, fill, query_of, texts_of, too_small
+from fleet_core.domain.pack import fill, texts_of, too_small
+from fleet_core.domain.pack_items import (
+    Item,
+    by_priority,
+    decision_items,
+    earlier_items,
+    own_items,
+    query_of,
+)
+from fleet_core.domain.told import NO_REDACTOR, Redactor, as_recorded, told_by
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.hydrator import Hydrator
@@ -35,7 +50,7 @@ class Hydrate(Hydrator):
         graph: where plans and decisions are.
         model: the default binding, for its tokenizer.
         stores: the bus takes `context.updated`.
-        redact: takes secrets out of what agents are told; the same text gives the same.
+        redactor: takes secrets out of what agents are told.
     """
 
     def __init__(
@@ -43,10 +58,10 @@ class Hydrate(Hydrator):
         graph: ContextGraph,
         model: Model,
         stores: Stores,
-        redact: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None,
+        redactor: Redactor = NO_REDACTOR,
     ) -> None:
         self._graph = graph
-        self._redact = redact
+        self._redactor = redactor
         self._model = model
         self._bus = stores.bus
         self._blobs = stores.blobs
@@ -58,8 +73,9 @@ class Hydrate(Hydrator):
 
         A tokenizer may find the whole larger than its parts; then what is least is left out.
         """
-        around = await self._graph.neighbourhood(query_of(request))
-        items = await self._clean(considered(request, around))
+        around = await self._around(request)
+        plans = [*own_items(request), *earlier_items(around.plans)]
+        items = by_priority(await self._clean(plans), decision_items(around))
         sizes = await self._sizes(texts_of(items))
         without: dict[str, str] = {}
         name = self._model.tokenizer()
@@ -77,7 +93,8 @@ class Hydrate(Hydrator):
     async def record(self, decision: Decision) -> int:
         """See the port."""
         now = self._clock()
-        revision = await self._graph.record_decision(decision, now)
+        (told,) = await told_by(self._redactor, [as_recorded(decision)])
+        revision = await self._graph.record_decision(decision, now, told)
         data = {
             "story": decision.story,
             "plan_id": decision.plan_id,
@@ -94,12 +111,20 @@ class Hydrate(Hydrator):
         """Record approved plans and decided deliberations as they come, until cancelled."""
         await consume(self._bus, SUBSCRIPTION, self._handle, self._clock)
 
+    async def _around(self, request: PackRequest) -> Neighbourhood:
+        """What bears on the task, as our redactor tells it."""
+        around = await self._graph.neighbourhood(query_of(request, self._redactor.name))
+        parts = (around.ancestors, around.affecting, around.siblings, around.timeline)
+        told = iter(await told_by(self._redactor, [one for part in parts for one in part]))
+        ancestors, affecting, siblings, timeline = (tuple(next(told) for _ in p) for p in parts)
+        return Neighbourhood(
+            around.revision, ancestors, affecting, siblings, around.plans, timeline
+        )
+
     async def _clean(self, items: list[Item]) -> list[Item]:
         """The items without secrets."""
-        if self._redact is None:
-            return items
-        clean = iter(await self._redact([text for item in items for text in item.texts]))
-        return [evolve(item, texts=tuple(next(clean) for _ in item.texts)) for item in items]
+        clean = iter(await self._redactor.clean([part for item in items for part in item.parts]))
+        return [evolve(item, parts=tuple(next(clean) for _ in item.parts)) for item in items]
 
     async def _handle(self, event: Event) -> None:
         data = await opened(event.data, self._blobs)

@@ -8,6 +8,7 @@ import pytest
 
 from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.history import DecisionRecord, Recorded
+from fleet_core.errors import InputError
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_plugins.contracts.stories import Story
 
@@ -41,6 +42,17 @@ class GraphHistoryContract:
         assert await graph.prune(story.name, 10**15) == 0
         assert story.name not in await graph.stories(after=story.name[:-1])
 
+    @pytest.mark.parametrize("after", ["x", "p:", "d:1:2", "\x00", "9" * 1000])
+    async def test_what_is_no_place_is_refused(
+        self, graph: ContextGraph, story: Story, after: str
+    ) -> None:
+        """By name, whether or not anything is known of the story."""
+        for _ in range(2):
+            with pytest.raises(InputError) as caught:
+                await graph.records(story.name, after=after)
+            assert caught.value.field == "after"
+            await graph.record_plan(story.plan("p"))
+
     @pytest.mark.parametrize("limit", [1, 2, 3, 100])
     async def test_everything_comes_back_once_and_whole(
         self, graph: ContextGraph, story: Story, limit: int
@@ -61,6 +73,8 @@ class GraphHistoryContract:
         found = await history(graph, story.name, limit)
         assert [recorded.record for recorded in found] == [*plans, *decisions]
         assert len({recorded.place for recorded in found}) == len(found)
+        first = decisions[0].decision.decision_id
+        assert [one.supersedes for one in found] == [(), (), (), (), (first,), ()]
 
     async def test_what_is_recorded_between_two_pages_is_on_a_later_one(
         self, graph: ContextGraph, story: Story
@@ -113,6 +127,7 @@ class GraphHistoryContract:
         left = await history(graph, story.name, 2)
         names = [r.record.decision.decision_id[-1] for r in left if _is_decision(r)]  # type: ignore[union-attr]  # of decisions only
         assert names == ["c", "d"]
+        assert [recorded.supersedes for recorded in left] == [(), (), ()]
         assert await graph.neighbourhood(story.query("q", "T1")) == before
         await graph.record_decision(story.decision("p", "T1", "e"), 40)
         assert await graph.prune(story.name, 10**15) == 1
