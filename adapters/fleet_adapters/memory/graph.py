@@ -15,7 +15,14 @@ from fleet_core.domain.context import (
     PlanRecord,
 )
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.history import DecisionRecord, Recorded, passed, place_of
+from fleet_core.domain.history import (
+    DecisionRecord,
+    Record,
+    Recorded,
+    passed,
+    place_of,
+    require_one_story,
+)
 from fleet_core.domain.plan import require_relations
 from fleet_core.domain.told import ToldDecision, as_recorded, titled
 from fleet_core.ports.context_graph import ContextGraph
@@ -140,6 +147,19 @@ class InMemoryContextGraph(ContextGraph):
             superseded = (old,) if old is not None and old in self._decisions else ()
             found.append(Recorded(place_of(record, number), record, superseded))
         return found
+
+    async def restore(self, records: Sequence[Record]) -> int:
+        """Keep records; see the port."""
+        story = require_one_story(records)
+        for record in records:
+            if isinstance(record, PlanRecord):
+                require_relations(record.plan, source=f"plan {record.plan_id}")
+        for record in records:
+            if isinstance(record, PlanRecord):
+                await self.record_plan(record)
+            else:
+                await self.record_decision(record.decision, record.recorded_ms, record.told)
+        return await self.revision(story)
 
     async def prune(self, story: str, before_ms: int) -> int:
         """Drop superseded decisions; see the port."""

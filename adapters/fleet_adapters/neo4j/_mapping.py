@@ -15,7 +15,8 @@ from typing import Any
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.context import EarlierPlan, PlanRecord
 from fleet_core.domain.decision import Decision, DecisionStanding
-from fleet_core.domain.plan import Plan, Task
+from fleet_core.domain.history import DecisionRecord
+from fleet_core.domain.plan import Task
 from fleet_core.domain.told import ToldDecision
 from fleet_plugins.kit.json_bytes import dump
 
@@ -57,9 +58,23 @@ def _unescape(found: re.Match[str]) -> str:
     return _MARK if character == _ITSELF else chr(ord(character) - _TO + _FROM)
 
 
-def task_row(number: int, task: Task) -> dict[str, Any]:
-    """A task's properties."""
+def plan_row(record: PlanRecord) -> dict[str, Any]:
+    """A plan's properties."""
     return {
+        "story": identity(record.plan.story),
+        "plan_id": identity(record.plan_id),
+        "title": kept(record.plan.title),
+        "description": kept(record.plan.description),
+        "approved_ms": record.approved_ms,
+        "document": dump(to_data(record)),
+        "summary": _plan_summary(record),
+    }
+
+
+def task_row(record: PlanRecord, number: int, task: Task) -> dict[str, Any]:
+    """A task's properties, but for its story."""
+    return {
+        "plan_id": identity(record.plan_id),
         "task_id": identity(task.task_id),
         "number": number,
         "role": identity(task.role),
@@ -68,19 +83,40 @@ def task_row(number: int, task: Task) -> dict[str, Any]:
     }
 
 
-def dependency_rows(plan: Plan) -> list[dict[str, str]]:
+def dependency_rows(record: PlanRecord) -> list[dict[str, str]]:
     """Each dependency once."""
+    plan_id = identity(record.plan_id)
     return [
-        {"task_id": identity(task.task_id), "on": identity(other)}
-        for task in plan.tasks
+        {"plan_id": plan_id, "task_id": identity(task.task_id), "on": identity(other)}
+        for task in record.plan.tasks
         for other in dict.fromkeys(task.depends_on)
     ]
 
 
-def decision_row(decision: Decision, recorded_ms: int, told: ToldDecision | None) -> dict[str, Any]:
-    """A decision's properties, but for whether it is current."""
+def decision_row(record: DecisionRecord) -> dict[str, Any]:
+    """A decision's properties, but for whether it is current; and what is to lie around it."""
+    decision = record.decision
     return {
-        **({} if told is None else _told_properties(told)),
+        "node": _decision_properties(record),
+        "affects": [identity(task_id) for task_id in dict.fromkeys(decision.affects)],
+        "evidence": _evidence_rows(decision),
+        "dissent": _dissent_rows(decision),
+    }
+
+
+def cited_rows(decision: Decision) -> list[dict[str, str]]:
+    """Each decision that it used, once."""
+    decision_id = identity(decision.decision_id)
+    return [
+        {"decision_id": decision_id, "cited": identity(earlier)}
+        for earlier in dict.fromkeys(decision.cited)
+    ]
+
+
+def _decision_properties(record: DecisionRecord) -> dict[str, Any]:
+    decision = record.decision
+    return {
+        **({} if record.told is None else _told_properties(record.told)),
         "decision_id": identity(decision.decision_id),
         "story": identity(decision.story),
         "plan_id": identity(decision.plan_id),
@@ -90,7 +126,7 @@ def decision_row(decision: Decision, recorded_ms: int, told: ToldDecision | None
         "winner": kept(decision.winner),
         "standing": decision.standing.value,
         "rule": kept(decision.rule),
-        "recorded_ms": recorded_ms,
+        "recorded_ms": record.recorded_ms,
         "document": dump(to_data(decision)),
     }
 
@@ -114,7 +150,7 @@ def to_told(head: bytes, rest: bytes | None, by: str) -> ToldDecision:
     )
 
 
-def evidence_rows(decision: Decision) -> list[dict[str, Any]]:
+def _evidence_rows(decision: Decision) -> list[dict[str, Any]]:
     """The evidence's properties, in its order; what a check printed is in the document only."""
     return [
         {
@@ -128,7 +164,7 @@ def evidence_rows(decision: Decision) -> list[dict[str, Any]]:
     ]
 
 
-def dissent_rows(decision: Decision) -> list[dict[str, Any]]:
+def _dissent_rows(decision: Decision) -> list[dict[str, Any]]:
     """Who dissented, what they preferred, and their reasons."""
     return [
         {
@@ -140,12 +176,7 @@ def dissent_rows(decision: Decision) -> list[dict[str, Any]]:
     ]
 
 
-def plan_document(record: PlanRecord) -> bytes:
-    """A plan whole, as it comes back."""
-    return dump(to_data(record))
-
-
-def plan_summary(record: PlanRecord) -> bytes:
+def _plan_summary(record: PlanRecord) -> bytes:
     """What is told of a plan, in its own characters: id, title and number of tasks."""
     return dump([record.plan_id, record.plan.title, len(record.plan.tasks)])
 
@@ -153,7 +184,7 @@ def plan_summary(record: PlanRecord) -> bytes:
 def to_earlier(summary: bytes | None, document: bytes, decided: int, source: str) -> EarlierPlan:
     """What is told of a plan; from the whole, where it has no summary."""
     if summary is None:
-        summary = plan_summary(to_plan(document, source))
+        summary = _plan_summary(to_plan(document, source))
     plan_id, title, tasks = json.loads(summary)
     return EarlierPlan(plan_id, title, tasks, decided)
 

@@ -6,35 +6,19 @@ of one state, and a revision rises with its write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
-from fleet_adapters.neo4j import _around, _history
+from fleet_adapters.neo4j import _around, _history, _writing
 from fleet_adapters.neo4j import _cypher as cypher
 from fleet_adapters.neo4j._errors import ReadOnly
 from fleet_adapters.neo4j._link import Link, Transaction, Work
-from fleet_adapters.neo4j._mapping import (
-    decision_row,
-    dependency_rows,
-    dissent_rows,
-    evidence_rows,
-    identity,
-    kept,
-    plan_document,
-    plan_summary,
-    task_row,
-    to_decision,
-)
+from fleet_adapters.neo4j._mapping import identity, to_decision
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.history import Recorded
+from fleet_core.domain.history import DecisionRecord, Record, Recorded, require_one_story
 from fleet_core.domain.plan import require_relations
 from fleet_core.domain.told import ToldDecision
 from fleet_core.ports.context_graph import ContextGraph
-
-T = TypeVar("T")
-
-_BATCH = 500  # rows of one UNWIND
 
 
 class Neo4jContextGraph(ContextGraph):
@@ -45,67 +29,13 @@ class Neo4jContextGraph(ContextGraph):
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
-        require_relations(record.plan, source=f"plan {record.plan_id}")
-        plan, story = record.plan, identity(record.plan.story)
-        place = {"story": story, "plan_id": identity(record.plan_id)}
-        tasks = [task_row(number, task) for number, task in enumerate(plan.tasks)]
-        document, summary = plan_document(record), plan_summary(record)
-
-        async def work(transaction: Transaction) -> int:
-            if await transaction.value(cypher.PLAN_KNOWN, **place):
-                return await _held(transaction, story, plan.story)
-            revision = await _locked(transaction, story, plan.story)
-            if await transaction.value(cypher.PLAN_KNOWN, **place):  # another was faster
-                return revision
-            revision += 1
-            await transaction.run(
-                cypher.PLAN,
-                **place,
-                revision=revision,
-                title=kept(plan.title),
-                description=kept(plan.description),
-                approved_ms=record.approved_ms,
-                document=document,
-                summary=summary,
-            )
-            for rows in _batches(tasks):
-                await transaction.run(cypher.TASKS, **place, rows=rows)
-            for dependencies in _batches(dependency_rows(plan)):
-                await transaction.run(cypher.DEPENDENCIES, **place, rows=dependencies)
-            return revision
-
-        return await self._link.write(work)
+        return await self.restore([record])
 
     async def record_decision(
         self, decision: Decision, recorded_ms: int, told: ToldDecision | None = None
     ) -> int:
         """Keep a decision; see the port."""
-        row = decision_row(decision, recorded_ms, told)
-        story, known = row["story"], {"decision_id": row["decision_id"]}
-        place = {"story": story, "plan_id": row["plan_id"], "task_id": row["task_id"]}
-        around = {
-            "affects": [identity(task_id) for task_id in dict.fromkeys(decision.affects)],
-            "cited": [identity(earlier) for earlier in dict.fromkeys(decision.cited)],
-            "evidence": evidence_rows(decision),
-            "dissent": dissent_rows(decision),
-        }
-
-        async def work(transaction: Transaction) -> int:
-            if await transaction.value(cypher.DECISION_KNOWN, **known):
-                return await _held(transaction, story, decision.story)
-            revision = await _locked(transaction, story, decision.story)
-            if await transaction.value(cypher.DECISION_KNOWN, **known):  # another was faster
-                return revision
-            revision += 1
-            superseded = [
-                found["decision_id"] for found in await transaction.run(cypher.SUPERSEDE, **place)
-            ]
-            await transaction.run(
-                cypher.DECISION, row=row, revision=revision, superseded=superseded, **around
-            )
-            return revision
-
-        return await self._link.write(work)
+        return await self.restore([DecisionRecord(decision, recorded_ms, told)])
 
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
@@ -152,6 +82,18 @@ class Neo4jContextGraph(ContextGraph):
             lambda transaction: _history.records(transaction, where, story, after, limit)
         )
 
+    async def restore(self, records: Sequence[Record]) -> int:
+        """Keep records; see the port."""
+        story = require_one_story(records)
+        for record in records:
+            if isinstance(record, PlanRecord):
+                require_relations(record.plan, source=f"plan {record.plan_id}")
+        if not records:
+            return 0
+        return await self._link.write(
+            lambda transaction: _writing.written(transaction, story, records)
+        )
+
     async def prune(self, story: str, before_ms: int) -> int:
         """Drop superseded decisions, some at a time; see the port."""
         dropped = 0
@@ -166,19 +108,3 @@ class Neo4jContextGraph(ContextGraph):
 
 async def _revision(transaction: Transaction, story: str) -> int:
     return await transaction.value(cypher.REVISION, story=story) or 0
-
-
-async def _held(transaction: Transaction, story: str, name: str) -> int:
-    """The revision once the last write is there in full; 0 where nothing is known of the story."""
-    return await transaction.value(cypher.HOLD, story=story, name=kept(name)) or 0
-
-
-async def _locked(transaction: Transaction, story: str, name: str) -> int:
-    """As `_held`, of a story that is made where it is not known."""
-    revision: int = await transaction.value(cypher.LOCK, story=story, name=kept(name))
-    return revision
-
-
-def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(rows), _BATCH):
-        yield rows[start : start + _BATCH]

@@ -12,7 +12,7 @@ from fleet_adapters.sqlite._mapping import dump, load, to_bytes
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.history import Recorded
+from fleet_core.domain.history import DecisionRecord, Record, Recorded, require_one_story
 from fleet_core.domain.plan import require_relations
 from fleet_core.domain.told import ToldDecision
 from fleet_core.ports.context_graph import ContextGraph
@@ -39,17 +39,13 @@ class SqliteContextGraph(ContextGraph):
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
-        require_relations(record.plan, source=f"plan {record.plan_id}")
-        return await self._writer.submit(lambda cursor: _record_plan(cursor, record))
+        return await self.restore([record])
 
     async def record_decision(
         self, decision: Decision, recorded_ms: int, told: ToldDecision | None = None
     ) -> int:
         """Keep a decision; see the port."""
-        document = dump(to_data(decision))
-        return await self._writer.submit(
-            lambda cursor: _record_decision(cursor, decision, recorded_ms, document, told)
-        )
+        return await self.restore([DecisionRecord(decision, recorded_ms, told)])
 
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
@@ -89,6 +85,18 @@ class SqliteContextGraph(ContextGraph):
             _in_snapshot(lambda cursor: _history.records(cursor, self._path, story, after, limit))
         )
 
+    async def restore(self, records: Sequence[Record]) -> int:
+        """Keep records; see the port."""
+        story = require_one_story(records)
+        writes = [_written(record) for record in records]
+
+        def write(cursor: sqlite3.Cursor) -> int:
+            for one in writes:
+                one(cursor)
+            return _around.story(cursor, to_bytes(story))[1]
+
+        return await self._writer.submit(write)
+
     async def prune(self, story: str, before_ms: int) -> int:
         """Drop superseded decisions; see the port."""
         return await self._writer.submit(lambda cursor: _history.prune(cursor, story, before_ms))
@@ -105,16 +113,25 @@ def _in_snapshot(query: Callable[[sqlite3.Cursor], T]) -> Callable[[sqlite3.Curs
     return run
 
 
-def _risen(cursor: sqlite3.Cursor, name: bytes) -> tuple[int, int]:
+def _written(record: Record) -> Callable[[sqlite3.Cursor], None]:
+    """What writes a record; what can be done beforehand is done."""
+    if isinstance(record, PlanRecord):
+        require_relations(record.plan, source=f"plan {record.plan_id}")
+        return lambda cursor: _record_plan(cursor, record)
+    document = dump(to_data(record.decision))
+    return lambda cursor: _record_decision(cursor, record, document)
+
+
+def _risen(cursor: sqlite3.Cursor, name: bytes) -> int:
     cursor.execute(_RISE, (name,))
-    return _around.story(cursor, name)
+    return _around.story(cursor, name)[0]
 
 
-def _record_plan(cursor: sqlite3.Cursor, record: PlanRecord) -> int:
+def _record_plan(cursor: sqlite3.Cursor, record: PlanRecord) -> None:
     plan, plan_id, name = record.plan, to_bytes(record.plan_id), to_bytes(record.plan.story)
     if cursor.execute("SELECT 1 FROM plan WHERE plan_id = ?", (plan_id,)).fetchone():
-        return _around.story(cursor, name)[1]
-    story, revision = _risen(cursor, name)
+        return
+    story = _risen(cursor, name)
     cursor.execute(
         "INSERT INTO plan(plan_id, story, approved_ms, title, description, tasks)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -140,21 +157,15 @@ def _record_plan(cursor: sqlite3.Cursor, record: PlanRecord) -> int:
                 "INSERT INTO depends_on(plan, task_id, dependency) VALUES (?, ?, ?)",
                 (row, task_id, to_bytes(dependency)),
             )
-    return revision
 
 
-def _record_decision(
-    cursor: sqlite3.Cursor,
-    decision: Decision,
-    recorded_ms: int,
-    document: bytes,
-    told: ToldDecision | None,
-) -> int:
+def _record_decision(cursor: sqlite3.Cursor, record: DecisionRecord, document: bytes) -> None:
+    decision, recorded_ms, told = record.decision, record.recorded_ms, record.told
     decision_id, name = to_bytes(decision.decision_id), to_bytes(decision.story)
     plan, task = to_bytes(decision.plan_id), to_bytes(decision.task_id)
     if cursor.execute("SELECT 1 FROM decision WHERE decision_id = ?", (decision_id,)).fetchone():
-        return _around.story(cursor, name)[1]
-    story, revision = _risen(cursor, name)
+        return
+    story = _risen(cursor, name)
     earlier = [row[0] for row in cursor.execute(_CURRENT, (plan, task)).fetchall()]
     cursor.execute(
         "INSERT INTO decision(decision_id, story, plan_id, task_id, role, recorded_ms, document)"
@@ -174,4 +185,3 @@ def _record_decision(
             " VALUES (?, ?, ?, ?, ?, ?)",
             (story, to_bytes(affected), recorded_ms, decision_id, plan, row),
         )
-    return revision

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fleet_core.domain.codec import from_data, to_data
 from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.told import ToldDecision
 from fleet_core.errors import DecodeError, InputError
 
 FORMAT = 1
@@ -26,10 +28,17 @@ _PLACE = re.compile(r"(?:([pd]):([0-9]{1,18}))?")
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """A decision, current or superseded, and when it was recorded (UTC milliseconds)."""
+    """A decision, current or superseded.
+
+    Attributes:
+        recorded_ms: when, UTC milliseconds.
+        told: what later tasks are told of it; it is made again for another graph, and so is never
+            read back.
+    """
 
     decision: Decision
     recorded_ms: int
+    told: ToldDecision | None = None
 
 
 Record = PlanRecord | DecisionRecord
@@ -73,6 +82,21 @@ def passed(place: str) -> tuple[int, int]:
 def story_of(record: Record) -> str:
     """The story that a record belongs to."""
     return record.plan.story if isinstance(record, PlanRecord) else record.decision.story
+
+
+def require_one_story(records: Sequence[Record]) -> str:
+    """The story that all of them belong to; empty where there are none.
+
+    Raises:
+        InputError: they belong to several.
+    """
+    stories = {story_of(record) for record in records}
+    if len(stories) > 1:
+        first, second, *_ = sorted(stories)
+        raise InputError(
+            f"records of several stories, {first!r} and {second!r}", "restore one after the other"
+        )
+    return next(iter(stories), "")
 
 
 def head(story: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.history import Recorded
+from fleet_core.domain.history import Record, Recorded
 from fleet_core.domain.told import ToldDecision
 from fleet_core.errors import Unavailable
 from fleet_core.ports.blob_store import BlobStore
@@ -146,6 +146,12 @@ class WiredGraph(ContextGraph):
             "graph",
             "read",
             lambda: self._inner.records(story, after=after, limit=limit),
+        )
+
+    async def restore(self, records: Sequence[Record]) -> int:
+        """See the port."""
+        return await self._wire.ask(
+            self._lane, "graph", "restore", lambda: self._inner.restore(records), writes=True
         )
 
     async def prune(self, story: str, before_ms: int) -> int:
