@@ -102,13 +102,13 @@ class InMemoryContextGraph(ContextGraph):
             )
         )
         taken |= {d.decision_id for d in siblings}
-        timeline = islice((d for d in others if d.decision_id not in taken), query.titles)
+        timeline = islice((d for d in others if d.decision_id not in taken), query.limit)
         return Neighbourhood(
             story.revision,
             self._as_told(ancestors, query),
             self._as_told(affecting, query),
             self._as_told(siblings, query),
-            tuple(islice(_earlier(story, query), query.titles)),
+            tuple(islice(_earlier(story, query), query.limit)),
             tuple(titled(told) for told in self._as_told(timeline, query)),
         )
 

@@ -36,7 +36,6 @@ async def neighbourhood(
         before_ms=query.before_ms,
         told_by=kept(query.told_by),
         limit=query.limit,
-        titles=query.titles,
     )
     if not rows:
         return Neighbourhood(0)

@@ -155,7 +155,7 @@ CALL (taken, further) {
     AND NOT d.decision_id IN taken AND NOT d.decision_id IN further
   WITH d
   ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
-  LIMIT $titles
+  LIMIT $limit
   RETURN collect([
     d.decision_id, CASE WHEN d.told_by = $told_by THEN d.told_head END
   ]) AS timeline
@@ -166,7 +166,7 @@ CALL () {
     AND p.plan_id <> $plan_id
   WITH p
   ORDER BY p.story DESC, p.approved_ms DESC, p.plan_id DESC
-  LIMIT $titles
+  LIMIT $limit
   RETURN collect([
     p.summary, CASE WHEN p.summary IS NULL THEN p.document END, COUNT {
       MATCH (d:Decision)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from fleet_adapters.sqlite._mapping import load, to_bytes, to_text
+from fleet_adapters.sqlite._mapping import TEXT, load, to_bytes, to_text
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.context import EarlierPlan, Neighbourhood, NeighbourhoodQuery
 from fleet_core.domain.decision import Decision, DecisionStanding
@@ -84,8 +84,8 @@ def neighbourhood(cursor: sqlite3.Cursor, path: Path, query: NeighbourhoodQuery)
     role = to_bytes(query.role)
     siblings = _rest(cursor, SIBLINGS, (number, role, before, plan), taken, query.limit)
     taken.update(siblings)
-    timeline = _rest(cursor, TIMELINE, (number, before, plan), taken, query.titles)
-    plans = cursor.execute(_PLANS, (before, number, before, plan, query.titles)).fetchall()
+    timeline = _rest(cursor, TIMELINE, (number, before, plan), taken, query.limit)
+    plans = cursor.execute(_PLANS, (before, number, before, plan, query.limit)).fetchall()
     found = _told(cursor, path, _WHOLE, [*ancestors, *affecting, *siblings], query.told_by)
     names = _told(cursor, path, _TITLES, timeline, query.told_by)
     return Neighbourhood(
@@ -116,16 +116,16 @@ def _told(
     wanted = list(numbers)
     rows = cursor.execute(query, (json.dumps(wanted), to_bytes(by))).fetchall()
     found = {
-        row[0]: ToldDecision(
-            to_text(row[1]),
-            to_text(row[2]),
-            to_text(row[3]),
-            _STANDINGS[row[4]],
-            to_text(row[5]),
-            to_text(row[6]),
+        number: ToldDecision(
+            decision_id.decode(*TEXT),
+            task_id.decode(*TEXT),
+            title.decode(*TEXT),
+            _STANDINGS[standing],
+            rationale.decode(*TEXT),
+            text.decode(*TEXT),
             by,
         )
-        for row in rows
+        for number, decision_id, task_id, title, standing, rationale, text in rows
     }
     for number in wanted:
         if number not in found:

@@ -14,7 +14,7 @@ from typing import Any
 from fleet_adapters.grpc.context_server import Hydration, serve_context
 from fleet_adapters.grpc.serving import Served
 from fleet_bootstraps.councils import configured, model_bindings
-from fleet_bootstraps.fleet import opened_ports
+from fleet_bootstraps.fleet import opened_ports, seldom_collected
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
 from fleet_bootstraps.services.roles import Role, ports_of, require_shared
@@ -73,7 +73,8 @@ async def context_service(
             owned = [tasks.create_task(look), tasks.create_task(hydrate.follow())]
             try:
                 async with watched.serving(ports):
-                    yield served
+                    with seldom_collected():
+                        yield served
             finally:
                 for task in owned:
                     task.cancel()

@@ -110,8 +110,7 @@ class NeighbourhoodQuery:
         before_ms: what comes from other plans counts only if recorded before this; a plan, if
             approved before.
         told_by: name of the redactor whose texts are wanted.
-        limit: the most affecting decisions, and the most siblings, to fetch.
-        titles: the most entries of the timeline, and the most earlier plans, to fetch.
+        limit: the most to fetch of each: affecting decisions, siblings, earlier plans, timeline.
     """
 
     story: str
@@ -122,7 +121,6 @@ class NeighbourhoodQuery:
     before_ms: int
     told_by: str = ""
     limit: int = 50
-    titles: int = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ answered 1 of 48 questions rightly, and 29 of 48 the other way round.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 from types import MappingProxyType
 
 from fleet_core.domain.context import (
@@ -26,22 +25,12 @@ from fleet_core.domain.context import (
     LedgerEntry,
     PackRequest,
 )
-from fleet_core.domain.evolve import evolve
 from fleet_core.domain.pack_items import HEADINGS, JOIN, Item
 from fleet_core.domain.scope import allowed
 from fleet_core.errors import InputError
 
+_NOWHERE = (0, 0)
 _LISTED = (ItemKind.CONCURRENT, ItemKind.SUMMARY, ItemKind.TIMELINE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    item: Item
-    parts: int
-
-    @property
-    def text(self) -> str:
-        return JOIN.join(self.item.parts[: self.parts])
 
 
 def fill(
@@ -70,41 +59,40 @@ def fill(
     anchored = sum(_sizes(item, sizes)[-1] for item in items if item.kind in ANCHORS)
     if anchored > request.budget:
         raise too_small(request, anchored)
-    held: list[_Held] = []
-    ledger: list[LedgerEntry] = []
-    used = 0
+    weighed: list[tuple[Item, int, str, int]] = []
+    held: list[tuple[Item, int]] = []
+    left = request.budget
     headed: set[ItemKind] = set()
     scope = allowed(request.phase, request.role)
     for item in items:
-        reason = without.get(item.item, "")
-        if item.kind not in scope:
-            reason = f"not in the scope of {request.role} in phase {request.phase}"
-        if reason:
-            ledger.append(LedgerEntry(item.item, item.kind, _sizes(item, sizes)[-1], False, reason))
-            continue
-        heading = HEADINGS.get(item.kind, "") if item.kind not in headed else ""
+        kind = item.kind
+        heading = HEADINGS.get(kind, "") if kind not in headed else ""
         takes = _sizes(item, sizes, sizes[heading] + 1 if heading else 0)
-        parts = sum(used + size <= request.budget for size in takes)
-        reason = _reason(item, takes, parts, request.budget - used)
-        ledger.append(
-            LedgerEntry(item.item, item.kind, takes[parts - 1], parts > 0, reason)
-        )  # what is left out is told by its whole size, which stands last
+        reason = without.get(item.item, "") if without else ""
+        if kind not in scope:
+            reason = f"not in the scope of {request.role} in phase {request.phase}"
+        parts = 0 if reason else bisect_right(takes, left)
+        weighed.append((item, takes[parts - 1], reason or _reason(item, takes, parts, left), parts))
         if parts:
-            held.append(_Held(item, parts))
-            headed.add(item.kind)
-            used += takes[parts - 1]
+            held.append((item, parts))
+            headed.add(kind)
+            left -= takes[parts - 1]
     text, places = _text(held)
-    task = request.plan.task(request.task_id)
     return ContextPack(
         request.plan.story,
-        task.task_id,
+        request.task_id,
         request.role,
         text,
         revision,
         request.budget,
-        sizes.get(text, used),
+        sizes.get(text, request.budget - left),
         counted_by,
-        tuple(_placed(entry, places) for entry in ledger),
+        tuple(
+            LedgerEntry(
+                item.item, item.kind, size, parts > 0, reason, *places.get(item.item, (0, 0))
+            )
+            for item, size, reason, parts in weighed
+        ),
     )
 
 
@@ -125,7 +113,11 @@ def texts_of(items: Sequence[Item]) -> list[str]:
 
 def _sizes(item: Item, sizes: Mapping[str, int], before: int = 0) -> list[int]:
     """Tokens of its first part, its first two, and so on, each with a join before it."""
-    return [before + size for size in accumulate(sizes[part] + 1 for part in item.parts)]
+    takes = []
+    for part in item.parts:
+        before += sizes[part] + 1
+        takes.append(before)
+    return takes
 
 
 def _reason(item: Item, takes: Sequence[int], parts: int, left: int) -> str:
@@ -138,31 +130,28 @@ def _reason(item: Item, takes: Sequence[int], parts: int, left: int) -> str:
     return "by priority"
 
 
-def _placed(entry: LedgerEntry, places: Mapping[str, tuple[int, int]]) -> LedgerEntry:
-    if not entry.included:
-        return entry
-    offset, length = places[entry.item]
-    return evolve(entry, offset=offset, length=length)
+def _text(held: Sequence[tuple[Item, int]]) -> tuple[str, dict[str, tuple[int, int]]]:
+    """The pack's text, and where in it each item stands: offset and length.
 
-
-def _text(held: Sequence[_Held]) -> tuple[str, dict[str, tuple[int, int]]]:
-    """The pack's text, and where in it each item stands: offset and length."""
-    parts: list[str] = []
+    Args:
+        held: items by priority, each with how many of its parts are told.
+    """
+    texts: list[str] = []
     places: dict[str, tuple[int, int]] = {}
     at = 0
     last: ItemKind | None = None
     story, *rest = held
-    anchors = [one for one in rest if one.item.kind in ANCHORS]
-    others = [one for one in rest if one.item.kind not in ANCHORS]
-    for one in (story, *others, *anchors):
-        item, text = one.item, one.text
-        heading = HEADINGS.get(item.kind, "")
-        listed = item.kind in _LISTED
-        before = "" if last is None else "\n" if listed and item.kind is last else JOIN
-        if heading and item.kind is not last:
-            before += f"{heading}\n\n"
-        parts += (before, text)
-        places[item.item] = (at + len(before), len(text))
-        at += len(before) + len(text)
-        last = item.kind
-    return "".join(parts) + "\n", places
+    anchors = [one for one in rest if one[0].kind in ANCHORS]
+    others = [one for one in rest if one[0].kind not in ANCHORS]
+    for item, parts in (story, *others, *anchors):
+        kind = item.kind
+        text = item.parts[0] if parts == 1 else JOIN.join(item.parts[:parts])
+        before = "" if last is None else "\n" if kind is last and kind in _LISTED else JOIN
+        if kind is not last and kind in HEADINGS:
+            before += f"{HEADINGS[kind]}\n\n"
+        texts += (before, text)
+        at += len(before)
+        places[item.item] = (at, len(text))
+        at += len(text)
+        last = kind
+    return "".join(texts) + "\n", places

@@ -38,7 +38,7 @@ _LIKE_HEADING = re.compile(
     + ")"
 )
 JOIN = "\n\n"
-_TOKENS_OF_A_DECISION, _TOKENS_OF_A_TITLE = 200, 100
+_TOKENS_EACH = 200
 _FEWEST, _MOST = 10, 200
 
 
@@ -71,8 +71,7 @@ def query_of(request: PackRequest, told_by: str) -> NeighbourhoodQuery:
         request.role,
         request.approved_ms,
         told_by,
-        limit=min(max(request.budget // _TOKENS_OF_A_DECISION, _FEWEST), _MOST),
-        titles=min(max(request.budget // _TOKENS_OF_A_TITLE, _FEWEST), _MOST),
+        limit=min(max(request.budget // _TOKENS_EACH, _FEWEST), _MOST),
     )
 
 

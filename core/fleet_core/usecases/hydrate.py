@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import replace
 
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.context import (
@@ -17,7 +14,6 @@ from fleet_core.domain.context import (
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
 from fleet_core.domain.evolve import evolve
-from fleet_core.domain.ids import text_hash
 from fleet_core.domain.pack import fill, texts_of, too_small
 from fleet_core.domain.pack_items import (
     Item,
@@ -36,8 +32,8 @@ from fleet_core.usecases.approvals import approved_plan
 from fleet_core.usecases.consume import PATIENT, PROMPT_MS, consume
 from fleet_core.usecases.payload import opened
 from fleet_core.usecases.stores import Stores
+from fleet_core.usecases.token_counts import TokenCounts
 
-_CACHED_COUNTS = 20_000
 SUBSCRIPTION = Subscription(
     "hydrate", (PLAN_APPROVED, COMPLETED), ack_wait_ms=PROMPT_MS, max_deliver=PATIENT
 )
@@ -66,7 +62,7 @@ class Hydrate(Hydrator):
         self._bus = stores.bus
         self._blobs = stores.blobs
         self._clock = stores.clock
-        self._counts: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._counts = TokenCounts(model)
 
     async def pack(self, request: PackRequest) -> ContextPack:
         """See the port. Tokens are counted in one batch, and once more over the whole.
@@ -76,15 +72,15 @@ class Hydrate(Hydrator):
         around = await self._around(request)
         plans = [*own_items(request), *earlier_items(around.plans)]
         items = by_priority(await self._clean(plans), decision_items(around))
-        sizes = await self._sizes(texts_of(items))
+        sizes = await self._counts.of(texts_of(items))
         without: dict[str, str] = {}
         name = self._model.tokenizer()
         while True:
             pack = fill(request, items, around.revision, sizes, name, without=without)
-            sizes |= await self._sizes([pack.text])
+            sizes |= await self._counts.of([pack.text])
             used = sizes[pack.text]
             if used <= request.budget:
-                return replace(pack, tokens=used)
+                return evolve(pack, tokens=used)
             last = next(entry for entry in reversed(pack.ledger) if entry.included)
             if last.kind in ANCHORS:
                 raise too_small(request, used)
@@ -134,16 +130,3 @@ class Hydrate(Hydrator):
             await self._graph.record_plan(PlanRecord(identity, plan, event.time_ms))
         elif data.get("decision") is not None:
             await self.record(from_data(Decision, data["decision"], source=source, at="decision"))
-
-    async def _sizes(self, texts: Sequence[str]) -> dict[str, int]:
-        """Tokens by text; asks the model only for those it has not counted lately."""
-        name = self._model.tokenizer()
-        known = {t: self._counts.get((name, text_hash(t))) for t in texts if t}
-        missing = [text for text, size in known.items() if size is None]
-        if missing:
-            counted = await self._model.count(missing)
-            for text, size in zip(missing, counted, strict=True):
-                known[text] = self._counts[name, text_hash(text)] = size
-            while len(self._counts) > _CACHED_COUNTS:
-                self._counts.popitem(last=False)
-        return {"": 0} | {text: size for text, size in known.items() if size is not None}

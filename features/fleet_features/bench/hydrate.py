@@ -2,9 +2,11 @@
 
 Synthetic projects of 10 thousand, 100 thousand and 1 million nodes (`FLEET_BENCH_NODES` names
 others); packs of 4,400 tokens for tasks drawn from all of the project, each asked for once, so that
-nothing of ours is found in a cache. `GetContext` is measured in the service, from request to
-answer, and over gRPC beside it; the floor is one query by the bare driver, on the same data, in the
-same minute. Tokens are counted by the stated estimate: a tokenizer's time is the model server's.
+nothing of ours is found in a cache. `GetContext` by the ids of plan and task is measured in the
+service, from request to answer, and over gRPC beside it; the floor is one query by the bare driver
+for the plan and all that lies around the task, on the same data, in the same minute. Beside it, the
+same for a plan that is sent along and need not be fetched, as orchestrators do. Tokens are counted
+by the stated estimate: a tokenizer's time is the model server's.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from typing import Any
 import grpc
 from neo4j import AsyncGraphDatabase
 
+from fleet_adapters.grpc._records import plan_message
 from fleet_adapters.grpc.context_server import ContextServicer, Hydration, serve_context
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1.context_pb2_grpc import ContextServiceStub
 from fleet_adapters.grpc.settings import GrpcServerSettings
-from fleet_bootstraps.fleet import opened_ports, system_clock
+from fleet_bootstraps.fleet import opened_ports, seldom_collected, system_clock
 from fleet_bootstraps.layers import layered
 from fleet_bootstraps.profile import bound
 from fleet_bootstraps.secrets import secrets_from
@@ -54,18 +57,28 @@ from fleet_plugins.registry import Registry
 
 NODES = (10_000, 100_000, 1_000_000)
 BUDGET = 4_400
-_ASKED = 100  # packs of a round, of each kind
+_ASKED = 100  # of a round, by each way
 _BATCH = 400
 _TIMES, _FLAT = 2.0, 1.5
 _PORTS = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.GRAPH)
-Ask = Callable[[project.Place], Awaitable[object]]
+_BARE, _OURS, _WIRE = "bare query", "GetContext", "over gRPC"
+_BARE_FEWER, _OURS_SENT = "bare query without the plan", "GetContext with the plan sent along"
+Ask = Callable[[Any], Awaitable[Any]]
+Prepare = Callable[[project.Place], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The ways to ask for what a task needs to know."""
+    """The ways to ask for what a task needs to know.
 
+    Attributes:
+        values: what the bare queries are given for a task.
+        bare, without_plan: take those; the other two take a request.
+    """
+
+    values: Prepare
     bare: Ask
+    without_plan: Ask
     service: Ask
     wire: Ask
 
@@ -99,15 +112,23 @@ async def _measured(
     what: str, asked: Asked, nodes: int, rounds: int
 ) -> tuple[list[Figure], list[float]]:
     """The figures of one project, and the 95th percentile in the service of each round."""
-    ways = {"bare query": asked.bare, "GetContext": asked.service, "over gRPC": asked.wire}
+    ways: dict[str, tuple[Prepare, Ask]] = {
+        _BARE: (asked.values, asked.bare),
+        _OURS: (_by_id, asked.service),
+        _WIRE: (_by_id, asked.wire),
+        _BARE_FEWER: (asked.values, asked.without_plan),
+        _OURS_SENT: (_sent_along, asked.service),
+    }
     times: dict[str, list[list[float]]] = {way: [] for way in ways}
     for number in range(rounds + 1):  # the first one warms up
         places = project.places(nodes, _ASKED * len(ways), f"{nodes} {number}")
         taken: dict[str, list[float]] = {way: [] for way in ways}
         for index, place in enumerate(places):
             way = list(ways)[index % len(ways)]
+            prepare, ask = ways[way]
+            prepared = prepare(place)
             begin = time.perf_counter()
-            await ways[way](place)
+            await ask(prepared)
             taken[way].append((time.perf_counter() - begin) * 1e3)
         if number:
             for way, values in taken.items():
@@ -123,13 +144,14 @@ async def _measured(
         for percent in (50, 95, 99)
     ]
     slowest = {way: [_percentile(values, 95) for values in times[way]] for way in ways}
-    pairs = zip(slowest["GetContext"], slowest["bare query"], strict=True)
-    ratio = tuple(ours / bare for ours, bare in pairs)
-    figures.append(Figure(f"{what}: p95 by the bare query's", ratio, "ratio", "lower", _TIMES))
-    pairs = zip(slowest["over gRPC"], slowest["bare query"], strict=True)
-    ratio = tuple(ours / bare for ours, bare in pairs)
-    figures.append(Figure(f"{what}: p95 over gRPC by the bare query's", ratio, "ratio", "lower"))
-    return figures, slowest["GetContext"]
+    for one, other, bar in (
+        (_OURS, _BARE, _TIMES),
+        (_WIRE, _BARE, None),
+        (_OURS_SENT, _BARE_FEWER, None),
+    ):
+        ratio = tuple(x / y for x, y in zip(slowest[one], slowest[other], strict=True))
+        figures.append(Figure(f"{what}: p95, {one} by {other}", ratio, "ratio", "lower", bar))
+    return figures, slowest[_OURS]
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
@@ -143,15 +165,21 @@ async def _sqlite(folder: Path, nodes: int) -> AsyncIterator[Asked]:
         await _filled(graph, "sqlite", nodes)
         bare = floor.open_sqlite(str(folder / "graph.sqlite"))
 
-        async def ask(place: project.Place) -> int:
-            values = {
+        def values(place: project.Place) -> dict[str, Any]:
+            return {
                 key: value.encode() if isinstance(value, str) and key != "ancestors" else value
                 for key, value in _values(place, json.dumps).items()
             }
-            return floor.ask_sqlite(bare, values)
 
-        await _same_rows(graph, ask, nodes, rows=lambda found: found - project.TASKS)
-        yield Asked(ask, service, wire)
+        async def ask(given: dict[str, Any]) -> int:
+            return floor.ask_sqlite(bare, floor.SQL, given)
+
+        async def fewer(given: dict[str, Any]) -> int:
+            return floor.ask_sqlite(bare, floor.SQL_WITHOUT_PLAN, given)
+
+        asked = Asked(values, ask, fewer, service, wire)
+        await _same_rows(graph, asked, nodes)
+        yield asked
         bare.close()
 
 
@@ -176,11 +204,18 @@ async def _neo4j(folder: Path, nodes: int) -> AsyncIterator[Asked]:
             AsyncGraphDatabase.driver(server.uri, auth=("neo4j", server.password))
         )
 
-        async def ask(place: project.Place) -> int:
-            return await floor.ask_neo4j(driver, _values(place, list))
+        def values(place: project.Place) -> dict[str, Any]:
+            return _values(place, list)
 
-        await _same_rows(graph, ask, nodes, rows=lambda found: found)
-        yield Asked(ask, service, wire)
+        asked = Asked(
+            values,
+            lambda given: floor.ask_neo4j(driver, floor.CYPHER, given),
+            lambda given: floor.ask_neo4j(driver, floor.CYPHER_WITHOUT_PLAN, given),
+            service,
+            wire,
+        )
+        await _same_rows(graph, asked, nodes)
+        yield asked
 
 
 def _servers() -> Path:
@@ -198,6 +233,7 @@ async def _ours(
     profile = bound("embedded", layered("embedded", {}, sets), Registry.discovered())
     context = FactoryContext(system_clock, secrets_from(environment), folder)
     async with AsyncExitStack() as stack:
+        stack.enter_context(seldom_collected())  # as the service does
         ports = await stack.enter_async_context(opened_ports(profile, context, only=_PORTS))
         bus, state, blobs, graph = (ports[port] for port in _PORTS)
         stores = Stores(bus, state, blobs, system_clock, dump)
@@ -211,13 +247,21 @@ async def _ours(
         stub: Any = ContextServiceStub(channel)
         yield (
             graph,
-            lambda place: servicer.GetContext(_request(place), None),
-            lambda place: stub.GetContext(_request(place)),
+            lambda request: servicer.GetContext(request, None),
+            stub.GetContext,
         )
 
 
-def _request(place: project.Place) -> pb.GetContextRequest:
+def _by_id(place: project.Place) -> pb.GetContextRequest:
     return pb.GetContextRequest(plan_id=place.plan_id, task_id=place.task_id, budget=BUDGET)
+
+
+def _sent_along(place: project.Place) -> pb.GetContextRequest:
+    record = project.plan_record(place.number)
+    plan = pb.ApprovedPlan(plan=plan_message(record.plan), approved_ms=record.approved_ms)
+    return pb.GetContextRequest(
+        plan_id=record.plan_id, task_id=place.task_id, budget=BUDGET, plan=plan
+    )
 
 
 def _values(place: project.Place, listed: Callable[[list[str]], Any]) -> dict[str, Any]:
@@ -231,7 +275,6 @@ def _values(place: project.Place, listed: Callable[[list[str]], Any]) -> dict[st
         "role": query.role,
         "before": query.before_ms,
         "most": query.limit,
-        "titles": query.titles,
     }
 
 
@@ -241,12 +284,12 @@ def _asked(place: project.Place) -> PackRequest:
     return PackRequest(record.plan_id, record.plan, place.task_id, role, record.approved_ms, BUDGET)
 
 
-async def _same_rows(graph: ContextGraph, ask: Ask, nodes: int, rows: Callable[[Any], int]) -> None:
+async def _same_rows(graph: ContextGraph, asked: Asked, nodes: int) -> None:
     """Refuse to compare a floor that fetches other rows than ours are made from."""
     for place in project.places(nodes, 5, "same"):
         around = await graph.neighbourhood(query_of(_asked(place), REDACTOR.name))
         parts = (around.ancestors, around.affecting, around.siblings, around.timeline, around.plans)
-        ours, bare = sum(map(len, parts)), rows(await ask(place))
+        ours, bare = sum(map(len, parts)), await asked.bare(asked.values(place))
         if ours != bare:
             raise AssertionError(f"the bare query fetched {bare} rows, ours {ours}, for {place}")
 

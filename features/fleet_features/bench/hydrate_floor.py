@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from neo4j import AsyncDriver
 
 _TOLD = "t.decision_id, t.task_id, t.title, t.standing"
-SQL = f"""
+_AROUND = f"""
 WITH
  around(story) AS (SELECT id FROM story WHERE name = :story),
  own AS MATERIALIZED (
@@ -27,14 +27,12 @@ WITH
   SELECT id FROM decision WHERE story = (SELECT story FROM around)
    AND recorded_ms < :before AND plan_id <> :plan AND superseded_by IS NULL
    AND id NOT IN (SELECT id FROM affecting) AND id NOT IN (SELECT id FROM siblings)
-  ORDER BY recorded_ms DESC, decision_id DESC LIMIT :titles),
+  ORDER BY recorded_ms DESC, decision_id DESC LIMIT :most),
  plans AS MATERIALIZED (
   SELECT plan_id, title, tasks FROM plan WHERE story = (SELECT story FROM around)
    AND approved_ms < :before AND plan_id <> :plan
-  ORDER BY approved_ms DESC, plan_id DESC LIMIT :titles)
-SELECT 0, task_id, document, NULL, NULL, NULL, NULL FROM task
-  WHERE plan = (SELECT id FROM plan WHERE plan_id = :plan)
-UNION ALL SELECT 1, {_TOLD}, t.rationale, t.text FROM own JOIN told t ON t.decision = own.id
+  ORDER BY approved_ms DESC, plan_id DESC LIMIT :most)
+SELECT 1, {_TOLD}, t.rationale, t.text FROM own JOIN told t ON t.decision = own.id
 UNION ALL SELECT 2, {_TOLD}, t.rationale, t.text FROM affecting a JOIN told t ON t.decision = a.id
 UNION ALL SELECT 3, {_TOLD}, t.rationale, t.text FROM siblings s JOIN told t ON t.decision = s.id
 UNION ALL SELECT 4, {_TOLD}, NULL, NULL FROM timeline l JOIN told t ON t.decision = l.id
@@ -42,9 +40,13 @@ UNION ALL SELECT 5, plan_id, title, tasks, (
   SELECT count(*) FROM decision d WHERE d.plan_id = plans.plan_id AND d.superseded_by IS NULL
    AND d.recorded_ms < :before), NULL, NULL FROM plans
 """
+SQL = f"""{_AROUND}
+UNION ALL SELECT 0, task_id, document, NULL, NULL, NULL, NULL FROM task
+  WHERE plan = (SELECT id FROM plan WHERE plan_id = :plan)
+"""
+SQL_WITHOUT_PLAN = _AROUND
 
-CYPHER: LiteralString = """
-MATCH (own:Plan {plan_id: $plan})
+_PARTS: LiteralString = """
 CALL () {
   UNWIND $ancestors AS ancestor
   MATCH (d:Decision {current_story: $story, plan_id: $plan, task_id: ancestor})
@@ -76,7 +78,7 @@ CALL (one, two) {
     AND d.plan_id <> $plan AND NOT d.decision_id IN one AND NOT d.decision_id IN two
   WITH d
   ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
-  LIMIT $titles
+  LIMIT $most
   RETURN collect([d.decision_id, d.told_head]) AS timeline
 }
 CALL () {
@@ -85,15 +87,22 @@ CALL () {
     AND p.plan_id <> $plan
   WITH p
   ORDER BY p.story DESC, p.approved_ms DESC, p.plan_id DESC
-  LIMIT $titles
+  LIMIT $most
   RETURN collect([p.summary, COUNT {
     MATCH (d:Decision)
     WHERE d.current_story = $story AND d.plan_id = p.plan_id AND d.task_id IS NOT NULL
       AND d.recorded_ms < $before
   }]) AS plans
 }
-RETURN own.document, ancestors, affecting, siblings, timeline, plans
 """
+CYPHER: LiteralString = (
+    "MATCH (own:Plan {plan_id: $plan})"
+    + _PARTS
+    + "RETURN ancestors, affecting, siblings, timeline, plans, own.document AS own"
+)
+CYPHER_WITHOUT_PLAN: LiteralString = (
+    _PARTS + "RETURN ancestors, affecting, siblings, timeline, plans"
+)
 
 
 def open_sqlite(path: str) -> sqlite3.Connection:
@@ -103,14 +112,14 @@ def open_sqlite(path: str) -> sqlite3.Connection:
     return connection
 
 
-def ask_sqlite(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
-    """Fetch the rows; how many there were."""
-    return len(connection.execute(SQL, values).fetchall())
+def ask_sqlite(connection: sqlite3.Connection, query: str, values: dict[str, Any]) -> int:
+    """Fetch the rows; how many there were, the plan's own not counted."""
+    return sum(row[0] > 0 for row in connection.execute(query, values).fetchall())
 
 
-async def ask_neo4j(driver: AsyncDriver, values: dict[str, Any]) -> int:
-    """Fetch the row; how many entries its lists have."""
+async def ask_neo4j(driver: AsyncDriver, query: LiteralString, values: dict[str, Any]) -> int:
+    """Fetch the row; how many entries its lists have, the plan's own not counted."""
     async with driver.session() as session:
-        result = await session.run(CYPHER, values)
+        result = await session.run(query, values)
         (row,) = [record async for record in result]
-    return sum(len(part) for part in row[1:])
+    return sum(len(part) for part in row[:5])

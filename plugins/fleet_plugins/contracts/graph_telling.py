@@ -101,7 +101,7 @@ class GraphTellingContract:
         for number in range(5):
             decision = story.decision(f"p{number}", "T1", affects=("T5",))
             await graph.record_decision(decision, number)
-        found = await graph.neighbourhood(story.query("mine", "T5", limit=2, titles=2))
+        found = await graph.neighbourhood(story.query("mine", "T5", limit=2))
         names = [
             [told.decision_id.split("/", 1)[1] for told in part]
             for part in (found.affecting, found.siblings, found.timeline)
@@ -127,7 +127,7 @@ class GraphTellingContract:
             for number, decided in ((3, 2), (2, 1), (1, 0))
         ]
         assert list((await graph.neighbourhood(query)).plans) == plans
-        few = await graph.neighbourhood(replace(query, titles=2))
+        few = await graph.neighbourhood(replace(query, limit=2))
         assert list(few.plans) == plans[:2]
 
     async def test_plans_of_one_millisecond_are_ordered_by_id(
