@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fleet_adapters.grpc._asking import (
+    KnownPlans,
     approved_ms,
     given_decision,
     given_plan,
@@ -92,6 +93,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
 
     def __init__(self, hydration: Hydration) -> None:
         self._own = hydration
+        self._plans = KnownPlans(hydration.graph)
 
     async def GetContext(
         self, request: pb.GetContextRequest, context: Context
@@ -99,7 +101,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
         """One pack."""
         own = self._own
         wish = await wish_of(request, own.blobs)
-        (asked,) = await requests_of(wish, [("role", request.role)], own.graph, own.councils)
+        (asked,) = await requests_of(wish, [("role", request.role)], self._plans, own.councils)
         pack = await own.hydrator.pack(asked)
         return pb.GetContextResponse(pack=await made_message(pack, own.blobs))
 
@@ -161,7 +163,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
 
         async def requests() -> list[PackRequest]:
             asked = [(field, role) for role, field in roles.items()]
-            return await requests_of(wish, asked, own.graph, own.councils)
+            return await requests_of(wish, asked, self._plans, own.councils)
 
         wanted = Wanted(wish.plan_id, wish.task_id, tuple(roles), wish.phase, wish.budget)
         return await own.sessions.packs(

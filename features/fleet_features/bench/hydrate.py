@@ -1,12 +1,12 @@
 """What a context pack costs, on SQLite and on Neo4j, beside a bare query for the same rows.
 
 Synthetic projects of 10 thousand, 100 thousand and 1 million nodes (`FLEET_BENCH_NODES` names
-others); packs of 4,400 tokens for tasks drawn from all of the project, each asked for once, so that
-nothing of ours is found in a cache. `GetContext` by the ids of plan and task is measured in the
-service, from request to answer, and over gRPC beside it; the floor is one query by the bare driver
-for the plan and all that lies around the task, on the same data, in the same minute. Beside it, the
-same for a plan that is sent along and need not be fetched, as orchestrators do. Tokens are counted
-by the stated estimate: a tokenizer's time is the model server's.
+others); packs of 4,400 tokens by the ids of plan and task. They are asked for as fleets do: for
+tasks of the plans that each story's history ends with. `GetContext` is measured in the service,
+from request to answer, and over gRPC beside it; the floor is one query by the bare driver for the
+plan and all that lies around the task, on the same data, alternately. "From anywhere" are tasks
+drawn from all of the project, whose decisions the service has not told lately, and so has to
+fetch. Tokens are counted by the stated estimate: a tokenizer's time is the model server's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from typing import Any
 import grpc
 from neo4j import AsyncGraphDatabase
 
-from fleet_adapters.grpc._records import plan_message
 from fleet_adapters.grpc.context_server import ContextServicer, Hydration, serve_context
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1.context_pb2_grpc import ContextServiceStub
@@ -62,7 +61,8 @@ _BATCH = 400
 _TIMES, _FLAT = 2.0, 1.5
 _PORTS = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.GRAPH)
 _BARE, _OURS, _WIRE = "bare query", "GetContext", "over gRPC"
-_BARE_FEWER, _OURS_SENT = "bare query without the plan", "GetContext with the plan sent along"
+_BARE_FAR, _OURS_FAR = "bare query from anywhere", "GetContext from anywhere"
+_LAST = 6  # plans of each story that a round's tasks are drawn from
 Ask = Callable[[Any], Awaitable[Any]]
 Prepare = Callable[[project.Place], Any]
 
@@ -72,13 +72,12 @@ class Asked:
     """The ways to ask for what a task needs to know.
 
     Attributes:
-        values: what the bare queries are given for a task.
-        bare, without_plan: take those; the other two take a request.
+        values: what the bare query is given for a task.
+        bare: takes those; the other two take a request.
     """
 
     values: Prepare
     bare: Ask
-    without_plan: Ask
     service: Ask
     wire: Ask
 
@@ -116,15 +115,18 @@ async def _measured(
         _BARE: (asked.values, asked.bare),
         _OURS: (_by_id, asked.service),
         _WIRE: (_by_id, asked.wire),
-        _BARE_FEWER: (asked.values, asked.without_plan),
-        _OURS_SENT: (_sent_along, asked.service),
+        _BARE_FAR: (asked.values, asked.bare),
+        _OURS_FAR: (_by_id, asked.service),
     }
     times: dict[str, list[list[float]]] = {way: [] for way in ways}
     for number in range(rounds + 1):  # the first one warms up
-        places = project.places(nodes, _ASKED * len(ways), f"{nodes} {number}")
+        seed = f"{nodes} {number}"
+        late = project.places(nodes, _ASKED * 3, seed, last=_LAST)
+        anywhere = project.places(nodes, _ASKED * 2, seed)
         taken: dict[str, list[float]] = {way: [] for way in ways}
-        for index, place in enumerate(places):
+        for index in range(_ASKED * len(ways)):
             way = list(ways)[index % len(ways)]
+            place = (anywhere if way in (_BARE_FAR, _OURS_FAR) else late).pop()
             prepare, ask = ways[way]
             prepared = prepare(place)
             begin = time.perf_counter()
@@ -147,7 +149,7 @@ async def _measured(
     for one, other, bar in (
         (_OURS, _BARE, _TIMES),
         (_WIRE, _BARE, None),
-        (_OURS_SENT, _BARE_FEWER, None),
+        (_OURS_FAR, _BARE_FAR, None),
     ):
         ratio = tuple(x / y for x, y in zip(slowest[one], slowest[other], strict=True))
         figures.append(Figure(f"{what}: p95, {one} by {other}", ratio, "ratio", "lower", bar))
@@ -172,12 +174,9 @@ async def _sqlite(folder: Path, nodes: int) -> AsyncIterator[Asked]:
             }
 
         async def ask(given: dict[str, Any]) -> int:
-            return floor.ask_sqlite(bare, floor.SQL, given)
+            return floor.ask_sqlite(bare, given)
 
-        async def fewer(given: dict[str, Any]) -> int:
-            return floor.ask_sqlite(bare, floor.SQL_WITHOUT_PLAN, given)
-
-        asked = Asked(values, ask, fewer, service, wire)
+        asked = Asked(values, ask, service, wire)
         await _same_rows(graph, asked, nodes)
         yield asked
         bare.close()
@@ -209,8 +208,7 @@ async def _neo4j(folder: Path, nodes: int) -> AsyncIterator[Asked]:
 
         asked = Asked(
             values,
-            lambda given: floor.ask_neo4j(driver, floor.CYPHER, given),
-            lambda given: floor.ask_neo4j(driver, floor.CYPHER_WITHOUT_PLAN, given),
+            lambda given: floor.ask_neo4j(driver, given),
             service,
             wire,
         )
@@ -254,14 +252,6 @@ async def _ours(
 
 def _by_id(place: project.Place) -> pb.GetContextRequest:
     return pb.GetContextRequest(plan_id=place.plan_id, task_id=place.task_id, budget=BUDGET)
-
-
-def _sent_along(place: project.Place) -> pb.GetContextRequest:
-    record = project.plan_record(place.number)
-    plan = pb.ApprovedPlan(plan=plan_message(record.plan), approved_ms=record.approved_ms)
-    return pb.GetContextRequest(
-        plan_id=record.plan_id, task_id=place.task_id, budget=BUDGET, plan=plan
-    )
 
 
 def _values(place: project.Place, listed: Callable[[list[str]], Any]) -> dict[str, Any]:
