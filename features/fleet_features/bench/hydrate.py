@@ -6,7 +6,9 @@ tasks of the plans that each story's history ends with. `GetContext` is measured
 from request to answer, and over gRPC beside it; the floor is one query by the bare driver for the
 plan and all that lies around the task, on the same data, alternately. "From anywhere" are tasks
 drawn from all of the project, whose decisions the service has not told lately, and so has to
-fetch. Tokens are counted by the stated estimate: a tokenizer's time is the model server's.
+fetch. No two requests of a bench are the same, so none is answered from the cache of packs that
+services on Neo4j keep in Valkey; it is asked all the same. Tokens are counted by the stated
+estimate: a tokenizer's time is the model server's.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import grpc
 from neo4j import AsyncGraphDatabase
 
 from fleet_adapters.grpc.context_server import ContextServicer, Hydration, serve_context
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1.context_pb2_grpc import ContextServiceStub
 from fleet_adapters.grpc.settings import GrpcServerSettings
@@ -37,6 +40,7 @@ from fleet_bootstraps.profile import bound
 from fleet_bootstraps.secrets import secrets_from
 from fleet_bootstraps.stack.neo4j import neo4j_server
 from fleet_bootstraps.stack.neo4j_libraries import ensure_neo4j
+from fleet_bootstraps.stack.valkey import valkey_server
 from fleet_core.domain.context import PackRequest
 from fleet_core.domain.history import Record
 from fleet_core.domain.pack_items import query_of
@@ -111,12 +115,17 @@ async def _measured(
     what: str, asked: Asked, nodes: int, rounds: int
 ) -> tuple[list[Figure], list[float]]:
     """The figures of one project, and the 95th percentile in the service of each round."""
+    number = 0
+
+    def request(place: project.Place) -> pb.GetContextRequest:
+        return _by_id(place, number)
+
     ways: dict[str, tuple[Prepare, Ask]] = {
         _BARE: (asked.values, asked.bare),
-        _OURS: (_by_id, asked.service),
-        _WIRE: (_by_id, asked.wire),
+        _OURS: (request, asked.service),
+        _WIRE: (request, asked.wire),
         _BARE_FAR: (asked.values, asked.bare),
-        _OURS_FAR: (_by_id, asked.service),
+        _OURS_FAR: (request, asked.service),
     }
     times: dict[str, list[list[float]]] = {way: [] for way in ways}
     for number in range(rounds + 1):  # the first one warms up
@@ -163,7 +172,7 @@ def _percentile(values: Sequence[float], percent: int) -> float:
 @asynccontextmanager
 async def _sqlite(folder: Path, nodes: int) -> AsyncIterator[Asked]:
     sets = ["graph.use=sqlite", "graph.path=graph.sqlite"]
-    async with _ours(folder, sets, {}) as (graph, service, wire):
+    async with _ours(folder, sets, {}, cached=False) as (graph, service, wire):
         await _filled(graph, "sqlite", nodes)
         bare = floor.open_sqlite(str(folder / "graph.sqlite"))
 
@@ -196,8 +205,11 @@ async def _neo4j(folder: Path, nodes: int) -> AsyncIterator[Asked]:
             f"graph.uri={server.uri}",
             "graph.password=FLEET_BENCH_NEO4J",
             "graph.timeout_ms=120000",  # of a batch, while the server is still warming up
+            "state.use=valkey",
+            f"state.url={await stack.enter_async_context(valkey_server(folder / 'valkey'))}",
         ]
-        graph, service, wire = await stack.enter_async_context(_ours(folder, sets, environment))
+        ours = _ours(folder, sets, environment, cached=True)
+        graph, service, wire = await stack.enter_async_context(ours)
         await _filled(graph, "neo4j", nodes)
         driver = await stack.enter_async_context(
             AsyncGraphDatabase.driver(server.uri, auth=("neo4j", server.password))
@@ -225,7 +237,7 @@ def _servers() -> Path:
 
 @asynccontextmanager
 async def _ours(
-    folder: Path, sets: list[str], environment: dict[str, str]
+    folder: Path, sets: list[str], environment: dict[str, str], *, cached: bool
 ) -> AsyncIterator[tuple[ContextGraph, Ask, Ask]]:
     """The graph, and GetContext in the service and over gRPC."""
     profile = bound("embedded", layered("embedded", {}, sets), Registry.discovered())
@@ -237,7 +249,8 @@ async def _ours(
         stores = Stores(bus, state, blobs, system_clock, dump)
         hydrate = Hydrate(graph, ObedientModel(), stores, REDACTOR)
         sessions = Sessions(hydrate, state, system_clock)
-        hydration = Hydration(hydrate, graph, Councils(state, {}), sessions, blobs)
+        cache = PackCache(state, graph, lambda: "bench") if cached else None
+        hydration = Hydration(hydrate, graph, Councils(state, {}), sessions, blobs, cache)
         servicer: Any = ContextServicer(hydration)
         settings = GrpcServerSettings("127.0.0.1:0")
         served = await stack.enter_async_context(serve_context(hydration, settings, str))
@@ -250,8 +263,11 @@ async def _ours(
         )
 
 
-def _by_id(place: project.Place) -> pb.GetContextRequest:
-    return pb.GetContextRequest(plan_id=place.plan_id, task_id=place.task_id, budget=BUDGET)
+def _by_id(place: project.Place, number: int) -> pb.GetContextRequest:
+    """Requests of different rounds differ by their budget."""
+    return pb.GetContextRequest(
+        plan_id=place.plan_id, task_id=place.task_id, budget=BUDGET - number
+    )
 
 
 def _values(place: project.Place, listed: Callable[[list[str]], Any]) -> dict[str, Any]:
