@@ -19,7 +19,7 @@ from neo4j import AsyncDriver, AsyncGraphDatabase
 
 from fleet_adapters.neo4j import plugin
 from fleet_bootstraps.stack.neo4j import Neo4jServer, neo4j_server
-from fleet_bootstraps.stack.neo4j_libraries import ensure_neo4j
+from fleet_bootstraps.stack.neo4j_libraries import cached_servers, ensure_neo4j
 from fleet_core.errors import PluginError, Unavailable
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_plugins.api import FactoryContext
@@ -54,12 +54,9 @@ class Opener:
 
 @pytest.fixture(scope="session")
 def libraries() -> Path:
-    """Neo4j's, fetched once for all runs: to FLEET_TEST_SERVERS, else into the user's cache."""
-    named = os.environ.get("FLEET_TEST_SERVERS")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    kept = Path(named) if named else cache / "swe-ai-fleet" / "servers"
+    """Neo4j's, fetched once for all runs."""
     try:
-        return asyncio.run(ensure_neo4j(kept))
+        return asyncio.run(ensure_neo4j(cached_servers()))
     except (PluginError, Unavailable) as error:
         pytest.skip(f"the Neo4j suite did not run: {error}; then run: make test ARGS='-k neo4j'")
 

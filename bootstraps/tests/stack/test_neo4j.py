@@ -18,6 +18,7 @@ from fleet_bootstraps.stack.java import java_of
 from fleet_bootstraps.stack.jgo_fetch import jar_name
 from fleet_bootstraps.stack.neo4j import JAVA, neo4j_server
 from fleet_bootstraps.stack.neo4j_libraries import (
+    OTHERWISE,
     VERSION,
     by_jgo,
     described,
@@ -176,5 +177,6 @@ async def test_a_java_of_another_version_is_named(
         await java_of(JAVA)
     assert "swe-ai-fleet[servers]" in caught.value.hint
     monkeypatch.delenv("JAVA_HOME")
-    with pytest.raises(PluginError, match="there is none here"):
-        await java_of(JAVA)
+    with pytest.raises(PluginError, match="there is none here") as caught:
+        await java_of(JAVA, OTHERWISE)
+    assert "--set graph.use=sqlite" in caught.value.hint
