@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def on_neo4j(
 ) -> Iterator[tuple[str, ...]]:
     """The options of a command on the profile `fleet` whose graph is a Neo4j that runs."""
     with start_blocking_portal() as portal:
-        serving = portal.call(neo4j_server, tmp_path / "neo4j", libraries)
+        folder = tmp_path / "neo4j"
+        serving = portal.call(partial(neo4j_server, folder, libraries, short_lived=True))
         with portal.wrap_async_context_manager(serving) as server:
             running: Neo4jServer = server
             monkeypatch.setenv(SECRET, running.password)

@@ -64,16 +64,16 @@ class Server:
     running: Neo4jServer | None = None
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    async def start(self, **settings: str) -> Neo4jServer:
-        given = {name.replace("__", "."): value for name, value in settings.items()}
+    async def start(self, settings: Mapping[str, str]) -> None:
         port = self.running.port if self.running else 0
-        serving = neo4j_server(self.folder, self.libraries, port=port, settings=given)
+        serving = neo4j_server(
+            self.folder, self.libraries, port=port, settings=settings, short_lived=True
+        )
         self.running = await self.held.enter_async_context(serving)
-        return self.running
 
-    async def restart(self, **settings: str) -> None:
+    async def restart(self, settings: Mapping[str, str]) -> None:
         await self.held.aclose()
-        await self.start(**settings)
+        await self.start(settings)
 
     async def kill(self) -> None:
         assert self.running
@@ -130,9 +130,12 @@ class Fleet:
 
 
 @pytest.fixture
-async def server(tmp_path: Path, libraries: Path) -> AsyncIterator[Server]:
+async def server(
+    tmp_path: Path, libraries: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Server]:
+    """One with the settings of the test's parameter, if it has one."""
     server = Server(tmp_path / "neo4j", libraries)
-    await server.start()
+    await server.start(getattr(request, "param", {}))
     try:
         yield server
     finally:
@@ -238,7 +241,7 @@ async def test_a_graph_that_is_away_is_told_and_is_used_again_once_it_is_back(
         _, pending, acknowledged = await asked()
         assert (pending, acknowledged) == (1, 0)
 
-        await server.start()
+        await server.start({})
         await fleet.until_ready(ready=True)
         await fleet.until_recorded(missed)
 
@@ -257,26 +260,20 @@ async def test_a_graph_that_takes_no_writes_is_read_and_the_writer_is_told(
 ) -> None:
     story = Story()
     assert await fleet.hydrator.record(story.decision("p", "T1")) == 1
-    await server.restart(server__databases__default_to_read_only="true")
+    await server.restart({"server.databases.default_to_read_only": "true"})
     await fleet.until_ready(ready=True)
-    late = story.decision("q", "T1")
-    error, code = await fleet.refused(lambda: fleet.hydrator.record(late))
+    error, code = await fleet.refused(lambda: fleet.hydrator.record(story.decision("q", "T1")))
     assert (type(error), code) == (StoreError, "FAILED_PRECONDITION")
     assert "is read-only" in error.message
     assert "let it take writes" in error.hint
     assert (await fleet.hydrator.pack(a_request(story))).revision == 1
     assert await fleet.subjects(CONTEXT_UPDATED) == [CONTEXT_UPDATED]
 
-    await server.restart()
-    await fleet.until_ready(ready=True)
-    assert await fleet.hydrator.record(late) == 2
 
-
+@pytest.mark.parametrize("server", [{"db.memory.transaction.max": "2m"}], indirect=True)
 async def test_a_decision_that_takes_too_much_memory_is_refused_and_others_are_not(
     server: Server, fleet: Fleet
 ) -> None:
-    await server.restart(db__memory__transaction__max="2m")
-    await fleet.until_ready(ready=True)
     story = Story()
     large = story.decision("p", "T1", text="x" * 8_000_000)
     error, code = await fleet.refused(lambda: fleet.hydrator.record(large))
@@ -307,7 +304,7 @@ async def test_a_full_disk_is_told_and_nothing_that_was_acknowledged_is_lost(
     assert "restart" in error.hint
     await fleet.until_ready(ready=False)
 
-    await server.restart()
+    await server.restart({})
     await fleet.until_ready(ready=True)
     assert (await fleet.hydrator.pack(a_request(story))).revision == 1
     assert await fleet.hydrator.record(large) == 2

@@ -52,10 +52,10 @@ async def test_it_begins_with_what_its_folder_holds_and_ends(
         async with neo4j_server(folder, libraries, password="another one"):
             pass
     assert caught.value.hint
-    async with neo4j_server(folder, libraries, port=first.port) as again:
+    async with neo4j_server(folder, libraries, port=first.port, short_lived=True) as again:
         assert (again.uri, again.password) == (first.uri, first.password)
         os.kill(again.pid, signal.SIGKILL)
-    async with neo4j_server(folder, libraries, password=first.password):
+    async with neo4j_server(folder, libraries, password=first.password, short_lived=True):
         pass
     assert not (folder / "neo4j.pid").exists()
 

@@ -94,7 +94,9 @@ async def running_servers(profile: Profile, folder: Path) -> AsyncIterator[Serve
         graph = None
         if adapter_of(profile, PortName.GRAPH) == "neo4j":
             libraries = await ensure_neo4j(cached_servers())
-            graph = await stack.enter_async_context(neo4j_server(folder / "neo4j", libraries))
+            graph = await stack.enter_async_context(
+                neo4j_server(folder / "neo4j", libraries, short_lived=True)
+            )
             environ[NEO4J_PASSWORD] = graph.password
             settings |= {"graph.uri": graph.uri, "graph.password": NEO4J_PASSWORD}
         if adapter_of(profile, PortName.RUNNER) == "ray":

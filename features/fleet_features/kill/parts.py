@@ -142,7 +142,7 @@ class Neo4j(Part):
         port = self._serving.port if self._serving is not None else 0
         libraries = await ensure_neo4j(cached_servers())
         self._serving = await self._held.enter_async_context(
-            neo4j_server(self._folder, libraries, port=port)
+            neo4j_server(self._folder, libraries, port=port, short_lived=True)
         )
 
     async def aim(self, draw: Random) -> None:
