@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -175,6 +176,13 @@ async def driver(server: Server) -> AsyncIterator[AsyncDriver]:
     auth = (USER, server.running.password)
     async with AsyncGraphDatabase.driver(server.running.uri, auth=auth) as driver:
         yield driver
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What the driver leaves is collected here, and not within another test."""
+    yield
+    gc.collect()
 
 
 async def _again(act: Callable[[], Awaitable[Any]]) -> Any:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -21,17 +20,11 @@ from fleet_plugins.contracts.stories import Story
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.connected,
+    pytest.mark.usefixtures("collected"),
     # The driver leaves its socket to the collector where it is cancelled while it connects.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 Again = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What the driver leaves is collected here, and not within another test."""
-    yield
-    gc.collect()
 
 
 async def test_a_restarted_server_is_used_again(server: Any, opener: Any, again: Again) -> None:

@@ -14,7 +14,13 @@ import pytest
 from fleet_core.errors import StoreError, Unavailable
 from fleet_plugins.contracts.stories import Story
 
-pytestmark = [pytest.mark.anyio, pytest.mark.connected]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.connected,
+    pytest.mark.usefixtures("collected"),
+    # The driver leaves its socket to the collector where it is cancelled while it connects.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="session")
