@@ -22,7 +22,6 @@ from fleet_core.domain.plan import CheckSpec, Plan, Task
 from fleet_core.domain.told import ToldDecision, as_recorded
 from fleet_core.errors import PlanError
 from fleet_core.ports.context_graph import ContextGraph
-from fleet_plugins.contracts.graph_history import GraphHistoryContract
 from fleet_plugins.contracts.graph_telling import GraphTellingContract
 from fleet_plugins.contracts.stories import Story
 
@@ -38,18 +37,8 @@ def _ids(decisions: tuple[ToldDecision, ...]) -> list[str]:
 
 
 @pytest.mark.anyio
-class ContextGraphContract(GraphHistoryContract, GraphTellingContract):
+class ContextGraphContract(GraphTellingContract):
     """Idempotent records, revisions, what lies around a task."""
-
-    @pytest.fixture
-    def graph(self) -> ContextGraph:
-        """The graph under test."""
-        raise NotImplementedError("give your subclass a fixture `graph`")
-
-    @pytest.fixture
-    def story(self) -> Story:
-        """A story of this test's own."""
-        return Story()
 
     async def test_an_unknown_story_is_empty(self, graph: ContextGraph, story: Story) -> None:
         """Revision 0 and nothing; asking does not make it known."""
