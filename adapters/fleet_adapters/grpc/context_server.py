@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fleet_adapters.grpc._asking import (
+    KnownPlans,
     approved_ms,
     given_decision,
     given_plan,
@@ -15,9 +16,11 @@ from fleet_adapters.grpc._asking import (
     well_formed,
     wish_of,
 )
+from fleet_adapters.grpc._graph import page, page_limit
 from fleet_adapters.grpc._open_parts import required
 from fleet_adapters.grpc._packs import made_message
 from fleet_adapters.grpc._surrounding import Context
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2_grpc as pb_grpc
 from fleet_adapters.grpc.serving import Served, Service, serving
@@ -35,6 +38,7 @@ from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.sessions import HOUR_MS, LONGEST_MS, Session, Sessions, Wanted
 
 NAME: str = pb.DESCRIPTOR.services_by_name["ContextService"].full_name
+_SHOWN = 80
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -48,6 +52,7 @@ class Hydration:
         councils: whose roles are known.
         sessions: keep packs for a while.
         blobs: shared with the callers; holds what is too large for a message.
+        cache: of packs; None where every pack is made.
     """
 
     hydrator: Hydrator
@@ -55,6 +60,7 @@ class Hydration:
     councils: Councils
     sessions: Sessions
     blobs: BlobStore
+    cache: PackCache | None = None
 
 
 @asynccontextmanager
@@ -90,6 +96,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
 
     def __init__(self, hydration: Hydration) -> None:
         self._own = hydration
+        self._plans = KnownPlans(hydration.graph)
 
     async def GetContext(
         self, request: pb.GetContextRequest, context: Context
@@ -97,9 +104,19 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
         """One pack."""
         own = self._own
         wish = await wish_of(request, own.blobs)
-        (asked,) = await requests_of(wish, [("role", request.role)], own.graph, own.councils)
-        pack = await own.hydrator.pack(asked)
-        return pb.GetContextResponse(pack=await made_message(pack, own.blobs))
+        (asked,) = await requests_of(wish, [("role", request.role)], self._plans, own.councils)
+        if own.cache is None:
+            return await self._made(asked)
+        key = own.cache.key(request)
+        answer = await own.cache.kept(key, asked.plan.story)
+        if answer is None:
+            answer = await self._made(asked)
+            await own.cache.keep(key, answer)
+        return answer
+
+    async def _made(self, request: PackRequest) -> pb.GetContextResponse:
+        pack = await self._own.hydrator.pack(request)
+        return pb.GetContextResponse(pack=await made_message(pack, self._own.blobs))
 
     async def UpdateContext(
         self, request: pb.UpdateContextRequest, context: Context
@@ -140,10 +157,10 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
                     "say what it is of: plan, task, roles and budget",
                 )
             return await self._rehydrated(identity, kept)
-        session = await self._made(request)
+        session = await self._session(request)
         return await self._rehydrated(identity, session)
 
-    async def _made(self, request: pb.RehydrateSessionRequest) -> Session:
+    async def _session(self, request: pb.RehydrateSessionRequest) -> Session:
         own = self._own
         if not 0 <= request.ttl_ms <= LONGEST_MS:
             raise InputError(
@@ -159,7 +176,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
 
         async def requests() -> list[PackRequest]:
             asked = [(field, role) for role, field in roles.items()]
-            return await requests_of(wish, asked, own.graph, own.councils)
+            return await requests_of(wish, asked, self._plans, own.councils)
 
         wanted = Wanted(wish.plan_id, wish.task_id, tuple(roles), wish.phase, wish.budget)
         return await own.sessions.packs(
@@ -186,3 +203,13 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
             missing=report.missing,
             extra=report.extra,
         )
+
+    async def GetGraph(self, request: pb.GetGraphRequest, context: Context) -> pb.GetGraphResponse:
+        """A page of a story."""
+        story, graph = required(request.story, "story"), self._own.graph
+        limit = page_limit(request.limit)
+        records = await graph.records(story, after=request.after, limit=limit)
+        revision = await graph.revision(story)
+        if not revision:
+            raise NotFound(f"nothing is known of story {story[:_SHOWN]!r}")
+        return page(story, records, revision, limit)

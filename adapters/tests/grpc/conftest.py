@@ -15,6 +15,7 @@ import pytest
 from fleet_adapters.grpc import plugin
 from fleet_adapters.grpc.context_server import Hydration, serve_context
 from fleet_adapters.grpc.executor_server import serve_executor
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.serving import Served
 from fleet_adapters.grpc.settings import (
     GrpcExecutorSettings,
@@ -41,7 +42,7 @@ from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.sessions import Sessions
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import FactoryContext, PortName
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 
 ANY_PORT = GrpcServerSettings(listen="127.0.0.1:0", drain_ms=2_000)
 
@@ -92,7 +93,7 @@ class Fleet:
 
     def hydration(self, graph: ContextGraph | None = None) -> Hydration:
         found = graph or self.graph
-        hydrate = Hydrate(found, ObedientModel(), self.stores, redacted)
+        hydrate = Hydrate(found, ObedientModel(), self.stores, REDACTOR)
         state = self.stores.state
         return Hydration(
             hydrate,
@@ -100,6 +101,7 @@ class Fleet:
             Councils(state, COUNCILS),
             Sessions(hydrate, state, self.stores.clock),
             self.stores.blobs,
+            PackCache(state, found, lambda: "test"),
         )
 
     @asynccontextmanager

@@ -18,7 +18,7 @@ from fleet_bootstraps.cli.session import Session
 from fleet_bootstraps.stack.health import watch
 from fleet_bootstraps.stack.overview import ENDED, Overview, overview
 from fleet_bootstraps.stack.ports import parsed
-from fleet_bootstraps.stack.up import Asked, Ended, Stack, running_stack
+from fleet_bootstraps.stack.up import NEO4J_PASSWORD, Asked, Ended, Stack, running_stack
 from fleet_plugins.api import PortName
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -86,10 +86,23 @@ def _next(opened: Session, asked: Asked, stack: Stack) -> list[str]:
     sets = [*asked.sets, *(entry for entry in stack.sets if _differs(opened, entry))]
     options = ["--profile", asked.profile] if asked.profile != "fleet" else []
     options += [word for entry in sets for word in ("--set", entry)]
+    told = [shlex.join(["fleet", "--home", str(opened.home), "submit", "PLAN", *options])]
+    told += _graph_told(opened, asked, stack)
     return [
-        shlex.join(["fleet", "--home", str(opened.home), "submit", "PLAN", *options]),
+        *told,
         f"logs and data: {opened.home / 'stack'}; Ctrl-C ends all of it",
     ]
+
+
+def _graph_told(opened: Session, asked: Asked, stack: Stack) -> list[str]:
+    """How commands that open the graph themselves find it, where its server asks for our secret."""
+    file = stack.environ.get(f"{NEO4J_PASSWORD}_FILE")
+    if file is None:
+        return []
+    sets = [*asked.sets, *(entry for entry in stack.sets if entry.startswith("graph."))]
+    words = ["fleet", "--home", str(opened.home), "story", "list", "--profile", asked.profile]
+    words += [word for entry in sets for word in ("--set", entry)]
+    return [f"{NEO4J_PASSWORD}_FILE={shlex.quote(file)} {shlex.join(words)}"]
 
 
 def _differs(opened: Session, entry: str) -> bool:

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import fleet_core
 from fleet_adapters.grpc.context_server import Hydration, serve_context
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.serving import Served
 from fleet_bootstraps.councils import configured, model_bindings
-from fleet_bootstraps.fleet import opened_ports
+from fleet_bootstraps.fleet import opened_ports, seldom_collected
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
 from fleet_bootstraps.services.roles import Role, ports_of, require_shared
@@ -24,9 +26,9 @@ from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.sessions import Sessions
 from fleet_core.usecases.stores import Stores
-from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.api import Capability, FactoryContext, PortName
 from fleet_plugins.kit.json_bytes import dump
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 from fleet_plugins.lifetimes import Observe as ObservePorts
 
 _DEFAULT = "default"
@@ -73,7 +75,8 @@ async def context_service(
             owned = [tasks.create_task(look), tasks.create_task(hydrate.follow())]
             try:
                 async with watched.serving(ports):
-                    yield served
+                    with seldom_collected():
+                        yield served
             finally:
                 for task in owned:
                     task.cancel()
@@ -90,7 +93,12 @@ def _hydration(
 ) -> tuple[Hydrate, Hydration]:
     bus, state, blobs = (ports[port] for port in (PortName.BUS, PortName.STATE, PortName.BLOBS))
     stores = Stores(bus, state, blobs, clock, dump)
-    graph = ports[PortName.GRAPH]
-    hydrate = Hydrate(graph, ports[PortName.MODEL][_DEFAULT], stores, redacted)
+    graph, model = ports[PortName.GRAPH], ports[PortName.MODEL][_DEFAULT]
+    hydrate = Hydrate(graph, model, stores, REDACTOR)
     councils = Councils(state, configured(profile), model_bindings(profile))
-    return hydrate, Hydration(hydrate, graph, councils, Sessions(hydrate, state, clock), blobs)
+    cache = None
+    if profile.can(PortName.STATE, Capability.SHARED_NETWORK):
+        made_by = f"{fleet_core.__version__} {REDACTOR.name}"
+        cache = PackCache(state, graph, lambda: f"{made_by} {model.tokenizer()}")
+    sessions = Sessions(hydrate, state, clock)
+    return hydrate, Hydration(hydrate, graph, councils, sessions, blobs, cache)

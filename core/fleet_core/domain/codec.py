@@ -173,10 +173,13 @@ def _enum_decoder(hint: type[enum.Enum]) -> _Decode:
 
 def _tuple_decoder(item: typing.Any) -> _Decode:
     inner = _decoder(item)
+    plain = item if item in _PLAIN else None
 
     def decode(value: Json, at: str) -> tuple[object, ...]:
         if not isinstance(value, list | tuple):
             raise _wrong(value, at, "a list")
+        if plain is not None and all(type(x) is plain for x in value):
+            return tuple(value)
         return tuple(inner(x, f"{at}[{i}]") for i, x in enumerate(value))
 
     return decode
@@ -232,18 +235,23 @@ def _union_decoder(args: tuple[typing.Any, ...]) -> _Decode:
 def _class_decoder(cls: typing.Any) -> _Decode:
     hints = typing.get_type_hints(cls)
     kind = getattr(cls, "KIND", None)
-    decoders: dict[str, _Decode] = {}
-    required = []
-    for field in dataclasses.fields(cls):
-        decoders[field.name] = _decoder(hints[field.name])
-        if field.default is _MISSING and field.default_factory is _MISSING:
-            required.append(field.name)
+    fields = dataclasses.fields(cls)
+    decoders = {field.name: _decoder(hints[field.name]) for field in fields}
+    plain = {field.name: hints[field.name] for field in fields if hints[field.name] in _PLAIN}
+    required = [
+        field.name
+        for field in fields
+        if field.default is _MISSING and field.default_factory is _MISSING
+    ]
 
     def decode(value: Json, at: str) -> object:
         if not isinstance(value, dict):
             raise _wrong(value, at, "a mapping")
         given = {}
         for key, item in value.items():
+            if type(item) is plain.get(key):
+                given[key] = item
+                continue
             inner = decoders.get(key)
             if inner is None:
                 if key == "kind" and item == kind:
@@ -259,6 +267,8 @@ def _class_decoder(cls: typing.Any) -> _Decode:
     return decode
 
 
+# Values of just these types are taken as they are, without the name of their place being made up.
+_PLAIN: tuple[type, ...] = (str, int, bool)
 _SPOKEN: dict[type, str] = {
     str: "text",
     int: "a whole number",

@@ -33,7 +33,7 @@ from fleet_features.bench.value.arms import (
 from fleet_features.bench.value.facts import KINDS, SUBJECTS_PER_KIND, by_kind
 from fleet_features.bench.value.scoring import named
 from fleet_features.bench.value.story import SHARES, Story, story
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 
 SEEDS = (1, 7, 23)
 KINDS_OF = {
@@ -75,7 +75,7 @@ async def hydrated(told: Story) -> Hydrate:
         return 0
 
     stores = Stores(InMemoryEventBus(clock), InMemoryStateStore(clock), InMemoryBlobStore(), clock)
-    return Hydrate(graph, Estimating(), stores, redacted)
+    return Hydrate(graph, Estimating(), stores, REDACTOR)
 
 
 def test_the_same_seed_gives_the_same_story_and_another_one_another() -> None:

@@ -12,11 +12,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from fleet_core.domain.context import ANCHORS, ContextPack, ItemKind, Neighbourhood, PackRequest
+from fleet_core.domain.context import ANCHORS, ContextPack, Neighbourhood, PackRequest
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.pack import Item, considered, fill, texts_of
+from fleet_core.domain.pack import fill, texts_of
+from fleet_core.domain.pack_items import JOIN, DecisionItems, Item, by_priority, own_items
+from fleet_core.domain.told import as_recorded
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.model import Model
@@ -56,7 +58,9 @@ async def contexts(
         NOTHING: nothing,
         EVERYTHING: await _whole(model, told, question, nothing),
         PACK: pack,
-        RANDOM: await _filled(model, request, scattered(request, drawn), pack.tokens),
+        RANDOM: await _filled(
+            model, request, by_priority(anchors(request), decided(drawn)), pack.tokens
+        ),
     }
 
 
@@ -70,14 +74,13 @@ def asked(question: Question, budget: int) -> PackRequest:
 
 def anchors(request: PackRequest) -> list[Item]:
     """What every arm has."""
-    return [item for item in considered(request, Neighbourhood(0)) if item.kind in ANCHORS]
+    return [item for item in own_items(request) if item.kind in ANCHORS]
 
 
-def scattered(request: PackRequest, drawn: Sequence[Decision]) -> list[Item]:
-    """The anchors, and those decisions in the form in which a pack gives what affects a task."""
-    around = Neighbourhood(0, affecting=tuple(drawn))
-    kinds = (*ANCHORS, ItemKind.AFFECTING)
-    return [item for item in considered(request, around) if item.kind in kinds]
+def decided(decisions: Sequence[Decision]) -> list[Item]:
+    """The decisions in the form in which a pack gives what affects a task, in their order."""
+    told = tuple(as_recorded(decision) for decision in decisions)
+    return DecisionItems().of(Neighbourhood(0, affecting=told))
 
 
 def related(told: Story, question: Question) -> list[str]:
@@ -109,15 +112,10 @@ async def _whole(
     model: Model, told: Story, question: Question, nothing: ContextPack
 ) -> ContextPack:
     story, *rest = (nothing.part(entry) for entry in nothing.ledger)
-    request = asked(question, nothing.budget)
-    blocks = [
-        item.texts[0]
-        for item in scattered(request, [decision for decision, _ in told.decisions])
-        if item.kind is ItemKind.AFFECTING
-    ]
+    blocks = [JOIN.join(item.parts) for item in decided([d for d, _ in told.decisions])]
     near = related(told, question)
     relations = [f"The next task builds on: {', '.join(near)}."] if near else []
-    text = _joined([story, _HEADING, *blocks, *relations, *rest])
+    text = JOIN.join([story, _HEADING, *blocks, *relations, *rest]) + "\n"
     (tokens,) = await model.count([text])
     return ContextPack(
         nothing.story,
@@ -129,7 +127,3 @@ async def _whole(
         tokens,
         nothing.counted_by,
     )
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return "\n\n".join(parts) + "\n"
