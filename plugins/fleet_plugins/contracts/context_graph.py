@@ -219,11 +219,11 @@ class ContextGraphContract(GraphTellingContract):
         for number in range(6):
             await graph.record_decision(story.decision(f"p{number}", "T1"), number)
             await graph.record_decision(story.decision(f"q{number}", "T1", role="QA"), number)
-        found = await graph.neighbourhood(story.query("mine", "T5", limit=2))
+        found = await graph.neighbourhood(story.query("mine", "T5", limit=2, titles=3))
         assert _ids(found.siblings) == ["p5/T1/", "p4/T1/"]
         # The timeline fills up with those of the role that no longer fit among the siblings.
-        assert _ids(found.timeline) == ["q5/T1/", "q4/T1/"]
-        wide = await graph.neighbourhood(story.query("mine", "T5", limit=100))
+        assert _ids(found.timeline) == ["q5/T1/", "q4/T1/", "q3/T1/"]
+        wide = await graph.neighbourhood(story.query("mine", "T5", limit=100, titles=100))
         assert (len(wide.siblings), len(wide.timeline)) == (6, 6)
 
     @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class GraphTellingContract(GraphHistoryContract):
         for number in range(5):
             decision = story.decision(f"p{number}", "T1", affects=("T5",))
             await graph.record_decision(decision, number)
-        found = await graph.neighbourhood(story.query("mine", "T5", limit=2))
+        found = await graph.neighbourhood(story.query("mine", "T5", limit=2, titles=2))
         names = [
             [told.decision_id.split("/", 1)[1] for told in part]
             for part in (found.affecting, found.siblings, found.timeline)
