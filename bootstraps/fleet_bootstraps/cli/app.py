@@ -180,7 +180,7 @@ async def up(
 @command
 async def serve(
     service: Annotated[
-        str, typer.Argument(metavar="SERVICE", help="orchestrator, executor or context.")
+        str, typer.Argument(metavar="SERVICE", help="orchestrator, executor, context or monitor.")
     ],
     profile: Profile = FLEET,
     sets: Sets = None,
@@ -196,6 +196,50 @@ async def serve(
     from fleet_bootstraps.cli.serve import serve as work
 
     return await work(_session(profile, sets), service, as_json=as_json, log=log)
+
+
+@app.command(epilog=CODES)
+@command
+async def monitor(
+    what: Annotated[
+        str, typer.Argument(metavar="[PLAN|FILE]", help="A plan to show; or an exported log.")
+    ] = "",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Port 0 takes a free one.")
+    ] = "",
+    browser: Annotated[
+        bool,
+        typer.Option("--browser/--no-browser", help="Open a browser, where there is a screen."),
+    ] = True,
+    as_json: AsJson = False,
+) -> Exit:
+    """Serve the monitor of an embedded run, going on or finished, until Ctrl-C.
+
+    With --profile fleet it shows the fleet of that profile, as `fleet serve monitor` does; with a
+    file that `fleet export` wrote, what is in it.
+    """
+    from fleet_bootstraps.cli.monitor import monitor as work
+
+    opened = _session(profile, sets)
+    return await work(opened, what, listen=listen, browser=browser, as_json=as_json)
+
+
+@app.command()
+@command
+async def export(
+    plan: Annotated[
+        str, typer.Argument(metavar="[PLAN]", help="A plan, or a plan's id; without, all.")
+    ] = "",
+    out: Annotated[str, typer.Option("--out", help="A file; - for stdout.")] = "-",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+) -> Exit:
+    """Write the event log as lines of JSON, which `fleet monitor FILE` shows."""
+    from fleet_bootstraps.cli.export import export as work
+
+    return await work(_session(profile, sets), plan, out)
 
 
 @app.command()

@@ -17,6 +17,7 @@ class Role(StrEnum):
     ORCHESTRATOR = "orchestrator"
     EXECUTOR = "executor"
     CONTEXT = "context"
+    MONITOR = "monitor"
 
 
 _STORES = (PortName.BUS, PortName.STATE, PortName.BLOBS)
@@ -31,6 +32,13 @@ _WANTED = {
     ),
     Role.EXECUTOR: (*_STORES, PortName.TOKENS, PortName.RUNNER),
     Role.CONTEXT: (*_STORES, PortName.GRAPH, PortName.MODEL),
+    Role.MONITOR: (
+        *_STORES,
+        PortName.TOKENS,
+        PortName.EXECUTOR,
+        PortName.PROTOCOL,
+        PortName.RANKER,
+    ),
 }
 _SHARED = (*_STORES, PortName.GRAPH)
 _BEYOND_A_PROCESS = frozenset({Capability.SHARED_HOST, Capability.SHARED_NETWORK})

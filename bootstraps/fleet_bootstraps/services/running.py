@@ -8,10 +8,11 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from fleet_adapters.grpc.serving import Served
 from fleet_bootstraps.services.context import context_service
 from fleet_bootstraps.services.executor import executor_service
+from fleet_bootstraps.services.monitor import monitor_service
 from fleet_bootstraps.services.orchestrator import orchestrator_service
 from fleet_bootstraps.services.roles import Role
 
@@ -25,24 +26,34 @@ class Up:
     pid: int
 
 
-SERVICES: dict[Role, Callable[..., AbstractAsyncContextManager[Served]]] = {
+class Serving(Protocol):
+    """A service that serves, at `address`: `host:port`."""
+
+    @property
+    def address(self) -> str:
+        """Where, with the port that it got."""
+
+
+SERVICES: dict[Role, Callable[..., AbstractAsyncContextManager[Serving]]] = {
     Role.CONTEXT: context_service,
     Role.EXECUTOR: executor_service,
+    Role.MONITOR: monitor_service,
     Role.ORCHESTRATOR: orchestrator_service,
 }
 
 
 async def run_until_stopped(
-    role: Role, service: AbstractAsyncContextManager[Served], say: Callable[[Up], None]
+    role: Role, service: AbstractAsyncContextManager[Serving], say: Callable[[Up], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT; then stop in order."""
-    async with _stopping() as stopped, service as served:
+    async with stopping() as stopped, service as served:
         say(Up(str(role), served.address, os.getpid()))
         await stopped.wait()
 
 
 @asynccontextmanager
-async def _stopping() -> AsyncIterator[asyncio.Event]:
+async def stopping() -> AsyncIterator[asyncio.Event]:
+    """The event that SIGTERM or SIGINT sets while this is held."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for one in signals:
