@@ -83,7 +83,7 @@ async def fleet_site(
         async with _followed(feed):
             yield Site(
                 source="fleet" if elsewhere else "home",
-                name=profile.name if elsewhere else str(context.home),
+                name=profile.name if elsewhere else "/".join(context.home.parts[-2:]),
                 log=log,
                 feed=feed,
                 histories=Histories(log, known),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from playwright.async_api import Browser, Page, async_playwright
 
 from fleet_bootstraps.fleet import Fleet, opened_ports, running_fleet, system_clock
 from fleet_bootstraps.layers import layered
@@ -120,7 +123,7 @@ def staged(tmp_path: Path) -> Staged:
         if profile != "scripted":
             own.append("model.use=scripted")
         found = bound(profile, layered(profile, {}, [*own, *sets]), Registry.discovered())
-        context = FactoryContext(system_clock, secrets_from({}), tmp_path / "home")
+        context = FactoryContext(system_clock, secrets_from({}), tmp_path / "project" / ".fleet")
         readiness = Readiness()
         readiness.tell({})
         async with (
@@ -134,5 +137,47 @@ def staged(tmp_path: Path) -> Staged:
         ):
             await site.feed.caught_up.wait()
             yield Stage(fleet, site, f"http://{address}", http, ports)
+
+    return opened
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        reason = "no chromium on this machine (make browser): the monitor's pages were not tested"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    async with async_playwright() as driver:
+        args = ["--no-sandbox"]  # as root in a container there is none
+        launched = await driver.chromium.launch(executable_path=path, args=args)
+        yield launched
+        await launched.close()
+
+
+@pytest.fixture
+def seen(browser: Browser) -> Callable[..., AbstractAsyncContextManager[Page]]:
+    """Opens a page: `seen(stage, where, width=..., scheme=...)`; a complaint of it is a failure."""
+
+    @asynccontextmanager
+    async def opened(
+        stage: Stage, where: str = "", *, width: int = 1280, scheme: Any = "light"
+    ) -> AsyncIterator[Page]:
+        context = await browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        page = await context.new_page()
+        page.set_default_timeout(20_000)
+        said: list[str] = []
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda told: said.append(told.text) if told.type == "error" else None)
+        page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
+        await page.goto(f"{stage.url}/#/{where}")
+        yield page
+        # A refusal that a test asks for is told by the browser too.
+        assert [one for one in said if "responded with a status of 4" not in one] == []
+        await context.close()
 
     return opened

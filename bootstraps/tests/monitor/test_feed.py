@@ -9,6 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from fleet_core.ports.token_stream import Words
+from fleet_plugins.api import PortName
+
 pytestmark = pytest.mark.anyio
 Staged = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -112,22 +115,27 @@ async def test_a_slow_reader_gets_the_last_state_once(staged: Staged) -> None:
 
 
 async def test_words_come_as_they_are_said_and_without_an_id(staged: Staged) -> None:
-    slow = {"text": "one two three four five six seven eight nine ten", "delay_ms": 400}
-    async with staged(slow) as stage:
+    async with staged({"text": "slow", "delay_ms": 60_000}) as stage:
         await stage.approve()
-        await stage.until(lambda: bool(stage.site.picture.deliberations))
-        (identity,) = stage.site.picture.deliberations
+        deliberations = stage.site.picture.deliberations
+        await stage.until(lambda: any(d.state and d.state.steps for d in deliberations.values()))
+        ((identity, tracked),) = deliberations.items()
+        job, tokens = next(tracked.state.jobs()), stage.ports[PortName.TOKENS]
         async with stage.http.get(f"{stage.url}/api/events?deliberation={identity}") as response:
             events = Events(response)
-            before, said = "", dict[str, Any]()
-            while "ten" not in said.get("text", ""):
-                before = events.last_id
+            await events.until("ready")
+            before, said = events.last_id, ""
+            for offset, text in ((0, "one "), (4, "two "), (8, "three")):
+                words = Words(identity, tracked.state.token, job.agent_id, job.job_id, offset, text)
+                tokens.say(words)
+            while "three" not in said:
                 name, data = await events.next()
                 if name == "words":
-                    assert events.last_id == before
-                    said = data
-            assert said["deliberation_id"] == identity
-            assert said["agent"].startswith("dev-")
+                    assert data["offset"] == len(said)
+                    assert (data["job_id"], data["agent"]) == (job.job_id, job.agent_id)
+                    said += data["text"]
+            assert said == "one two three"
+            assert events.last_id == before
 
 
 async def test_ids_of_nothing_begin_anew(staged: Staged) -> None:

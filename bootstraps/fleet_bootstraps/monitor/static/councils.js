@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { h } from "./dom.js";
-import { empty } from "./parts.js";
+import { empty, heading, scroller } from "./parts.js";
 
 export const title = "Councils";
 let told = null;
@@ -16,8 +16,8 @@ export function view() {
     h("p", { class: "muted" }, told.from === "fleet" ? "To these a task that is approved now would be put." : "As the log tells: those that have deliberated."),
     told.councils.length ? told.councils.map((council) => h("section", { class: "card", "data-key": council.role },
       h("h2", null, council.role),
-      h("div", { class: "scroll" }, h("table", { class: "list" },
-        h("thead", null, h("tr", null, ["Agent", "Model", "Temperature", "Longest answer", "Seed", "Persona"].map((n) => h("th", { scope: "col" }, n)))),
+      h("div", scroller(`Council ${council.role}`), h("table", { class: "list" },
+        h("thead", null, h("tr", null, ["Agent", "Model", "Temperature", "Longest answer", "Seed", "Persona"].map(heading))),
         h("tbody", null, council.agents.map((agent) => h("tr", { "data-key": agent.agent },
           h("th", { scope: "row" }, h("code", null, agent.agent)),
           h("td", null, agent.model || "–", h("div", { class: "sub" }, `binding ${agent.binding}`)),

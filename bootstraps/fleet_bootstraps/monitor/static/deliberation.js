@@ -65,9 +65,10 @@ export function view({ may }) {
   return h("div", { class: "stack" },
     head(state, row, may, live),
     row.trouble ? h("p", { class: "banner warn" }, `The log tells it up to version ${told.at}: ${row.trouble}`) : null,
-    slider(),
-    h("section", { class: "card", "data-key": "lease" }, h("h2", null, "Lease"),
-      lease(state.figures, state.started_ms, state.ended_ms, moment?.at_ms)),
+    h("div", { class: "pair", "data-key": "pair" },
+      slider(),
+      h("section", { class: "card", "data-key": "lease" }, h("h2", null, "Lease"),
+        lease(state.figures, state.started_ms, state.ended_ms, moment?.at_ms))),
     state.failure ? h("section", { class: "card bad-edge", "data-key": "failure" }, h("h2", null, state.state === "cancelled" ? "Cancelled" : "Why it failed"), h("p", null, state.failure.reason)) : null,
     state.notes.length ? h("ul", { class: "card notes", "data-key": "notes" }, state.notes.map((note) => h("li", null, note))) : null,
     decision(state),
@@ -96,10 +97,11 @@ function head(state, row, may, live) {
 
 function slider() {
   const moments = log?.moments ?? [];
-  if (moments.length < 2) return null;
+  if (!moments.length) return null;
   const newest = moments[moments.length - 1];
   const shown = at ? moments.find((m) => m.version === at) ?? newest : newest;
   return h("section", { class: "card slider", "data-key": "slider" },
+    h("h2", null, "Moment"),
     h("div", { class: "row" },
       h("button", { type: "button", "data-act": "play", "aria-pressed": playing ? "true" : "false" }, playing ? "Pause" : "Play"),
       h("label", { class: "hidden", for: "moment" }, "Moment"),

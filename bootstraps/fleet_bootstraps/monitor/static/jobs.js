@@ -2,7 +2,7 @@
 
 import { act as carryOut, ask } from "./api.js";
 import { h } from "./dom.js";
-import { chip, empty } from "./parts.js";
+import { chip, empty, heading } from "./parts.js";
 import { clock, count, short, span } from "./format.js";
 import { deliberations, now } from "./store.js";
 
@@ -28,7 +28,7 @@ export function view({ may }) {
     told.asked ? null : h("p", { class: "banner warn" }, `How far each is, is not known: ${told.reason}`),
     h("section", { class: "card" }, h("h2", null, "Not ended"),
       told.jobs.length ? h("div", { class: "scroll" }, h("table", { class: "list" },
-        h("thead", null, h("tr", null, ["Agent", "Step", "Task", "Phase", "Slice", "Deadline", ...(kill ? [""] : [])].map((n) => h("th", { scope: "col" }, n)))),
+        h("thead", null, h("tr", null, ["Agent", "Step", "Task", "Phase", "Slice", "Deadline", ...(kill ? [""] : [])].map(heading))),
         h("tbody", null, told.jobs.map((job) => h("tr", { "data-key": job.job_id },
           h("th", { scope: "row" }, job.agent, h("div", { class: "sub" }, short(job.job_id))),
           h("td", null, `${job.step}, round ${job.round}`),

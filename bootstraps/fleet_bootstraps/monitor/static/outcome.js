@@ -1,7 +1,7 @@
 // What a deliberation came to: ballots, ranking, dissent, decision; and what the council was told.
 
 import { h } from "./dom.js";
-import { chip } from "./parts.js";
+import { chip, heading, scroller } from "./parts.js";
 import { count } from "./format.js";
 
 export function decision(state) {
@@ -37,7 +37,7 @@ export function ballots(state) {
   }
   const columns = [...new Set(cast.flatMap((one) => one.ranking))];
   return h("section", { class: "card", "data-key": "ballots" }, h("h2", null, "Ballots"),
-    h("div", { class: "scroll" }, h("table", { class: "matrix" },
+    h("div", scroller("Ballots"), h("table", { class: "matrix" },
       h("caption", { class: "hidden" }, "Each row is a ballot; each column a candidate; the cell is the place it was given"),
       h("thead", null, h("tr", null, h("th", { scope: "col" }, "Ballot of"), columns.map((digest) =>
         h("th", { scope: "col" }, [...(authors.get(digest) ?? [])].join(", ") || "?", h("div", { class: "sub" }, digest.slice(0, 8)))))),
@@ -57,8 +57,8 @@ export function ranking(state, core) {
   const shown = (value) => (value === null ? "–" : value.toFixed(2));
   return h("section", { class: "card", "data-key": "ranking" }, h("h2", null, "Ranking"),
     h("p", { class: "sub" }, `the first is set apart from the second by: ${given.rule}`),
-    h("div", { class: "scroll" }, h("table", { class: "list" },
-      h("thead", null, h("tr", null, ["", "Candidate", "Evidence", "Judge", "Ballots", "Written"].map((n) => h("th", { scope: "col" }, n)))),
+    h("div", scroller("Ranking"), h("table", { class: "list" },
+      h("thead", null, h("tr", null, ["", "Candidate", "Evidence", "Judge", "Ballots", "Written"].map(heading))),
       h("tbody", null, given.order.map((one) => h("tr", { "data-key": one.digest },
         h("td", { class: "num" }, one.place),
         h("th", { scope: "row" }, one.title, h("div", { class: "sub" }, `${one.agents.join(", ")} · ${one.digest.slice(0, 8)}`)),
@@ -84,9 +84,9 @@ export function contextPack(state) {
 
 function ledger(entries) {
   if (!entries.length) return null;
-  return h("div", { class: "scroll" }, h("table", { class: "list" },
+  return h("div", scroller("Ledger"), h("table", { class: "list" },
     h("caption", { class: "hidden" }, "The ledger: what was considered, and why it is in or out"),
-    h("thead", null, h("tr", null, ["Item", "Kind", "Tokens", "In", "Why"].map((n) => h("th", { scope: "col" }, n)))),
+    h("thead", null, h("tr", null, ["Item", "Kind", "Tokens", "In", "Why"].map(heading))),
     h("tbody", null, entries.map((entry, at) => h("tr", { "data-key": `${at}-${entry.item}`, class: entry.included ? null : "out" },
       h("th", { scope: "row" }, entry.item), h("td", null, entry.kind), h("td", { class: "num" }, count(entry.tokens)),
       h("td", null, entry.included ? "yes" : "no"), h("td", { class: "grow" }, entry.reason))))));

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { h } from "./dom.js";
-import { chip, deliberationTable, OPEN, tone } from "./parts.js";
+import { chip, deliberationTable, OPEN, scroller, tone } from "./parts.js";
 import { count, plural } from "./format.js";
 import { deliberations, plans, seen } from "./store.js";
 
@@ -69,7 +69,7 @@ function parts() {
   return h("section", { class: "card", "data-key": "parts" }, h("h2", null, "Parts"), KINDS.map(([kind, label]) => {
     const some = told.parts.filter((part) => part.kind === kind);
     if (!some.length) return null;
-    return h("div", { "data-key": kind, class: "scroll" }, h("h3", { class: "sub" }, label), h("table", { class: "list parts" },
+    return h("div", { ...scroller(label), "data-key": kind }, h("h3", { class: "sub" }, label), h("table", { class: "list parts" },
       h("tbody", null, some.map((part) => h("tr", { class: tone(part.state) === "bad" ? "bad-row" : null, "data-key": part.name },
         h("th", { scope: "row" }, part.name, part.address ? h("div", { class: "sub" }, part.address) : null),
         h("td", null, chip(part.state)),

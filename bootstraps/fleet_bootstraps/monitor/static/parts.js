@@ -65,7 +65,7 @@ function meter(label, parts, said) {
 export function deliberationTable(rows, empty) {
   if (!rows.length) return h("p", { class: "muted empty" }, empty);
   return h("div", { class: "scroll" }, h("table", { class: "list" },
-    h("thead", null, h("tr", null, ["Task", "State", "Now", "Winner", "Spent", "Time"].map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", null, h("tr", null, ["Task", "State", "Now or result", "Winner", "Spent", "Time"].map(heading))),
     h("tbody", null, rows.map((row) => h("tr", { "data-key": row.deliberation_id },
       h("th", { scope: "row" }, h("a", { href: `#/deliberations/${row.deliberation_id}` }, row.title || row.task || short(row.deliberation_id)),
         h("div", { class: "sub" }, [row.task, row.role, row.attempt > 1 ? `attempt ${row.attempt}` : ""].filter(Boolean).join(" · "))),
@@ -76,6 +76,10 @@ export function deliberationTable(rows, empty) {
         row.failed_jobs ? h("div", { class: "sub bad-text" }, plural(row.failed_jobs, "failed job")) : null),
       h("td", { class: "num" }, span((row.ended_ms || (OPEN.has(row.state) ? now() : row.changed_ms)) - row.started_ms)))))));
 }
+
+const NUMBERS = new Set(["Spent", "Time", "Tokens", "Judge", "Ballots", "Written", "Slice", "Deadline", "Temperature", "Longest answer", "Seed"]);
+// The head of a column; those of numbers stand over them.
+export const heading = (name) => h("th", { scope: "col", class: NUMBERS.has(name) ? "num" : null }, name);
 
 function nowOf(row) {
   if (row.trouble) return h("span", { class: "warn-text" }, row.trouble);
@@ -88,5 +92,8 @@ function nowOf(row) {
 export function failedToggle(on) {
   return h("label", { class: "toggle" }, h("input", { type: "checkbox", "data-act": "failed", checked: on || null, id: "failed-only" }), "failed only");
 }
+
+// What may be wider than the screen, for those who scroll by keys.
+export const scroller = (label) => ({ class: "scroll", tabindex: "0", role: "region", "aria-label": label });
 
 export const empty = (text) => h("p", { class: "muted empty" }, text);

@@ -2,7 +2,7 @@
 
 import { act as carryOut } from "./api.js";
 import { h, svg } from "./dom.js";
-import { chip, empty, FAILED, failedToggle, tone } from "./parts.js";
+import { FAILED, chip, empty, failedToggle, heading, tone } from "./parts.js";
 import { short, stamp } from "./format.js";
 import { plans } from "./store.js";
 
@@ -56,7 +56,7 @@ function plan(row) {
     row.reason ? h("p", { class: "bad-text" }, row.reason) : null,
     graph(row.tasks),
     h("div", { class: "scroll" }, h("table", { class: "list" },
-      h("thead", null, h("tr", null, ["Task", "Role", "State", "Winner or reason", "Depends on"].map((n) => h("th", { scope: "col" }, n)))),
+      h("thead", null, h("tr", null, ["Task", "Role", "State", "Winner or reason", "Depends on"].map(heading))),
       h("tbody", null, row.tasks.map((task) => h("tr", { "data-key": task.task },
         h("th", { scope: "row" }, task.deliberation_id ? h("a", { href: `#/deliberations/${task.deliberation_id}` }, task.title) : task.title, h("div", { class: "sub" }, task.task)),
         h("td", { class: "name" }, task.role),
