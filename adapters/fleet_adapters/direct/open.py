@@ -16,7 +16,7 @@ from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.kit.json_bytes import dump
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 
 
 @asynccontextmanager
@@ -45,7 +45,7 @@ async def open_executor(
 async def open_hydrator(ctx: FactoryContext) -> AsyncIterator[Hydrator]:
     """Hydrate over the context's ports; it records plans and decisions as they come."""
     models = ctx.ports[PortName.MODEL]
-    hydrate = Hydrate(ctx.ports[PortName.GRAPH], models["default"], _stores(ctx), redacted)
+    hydrate = Hydrate(ctx.ports[PortName.GRAPH], models["default"], _stores(ctx), REDACTOR)
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(hydrate.follow())
         try:

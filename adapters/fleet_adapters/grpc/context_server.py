@@ -15,6 +15,7 @@ from fleet_adapters.grpc._asking import (
     well_formed,
     wish_of,
 )
+from fleet_adapters.grpc._graph import page, page_limit
 from fleet_adapters.grpc._open_parts import required
 from fleet_adapters.grpc._packs import made_message
 from fleet_adapters.grpc._surrounding import Context
@@ -35,6 +36,7 @@ from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.sessions import HOUR_MS, LONGEST_MS, Session, Sessions, Wanted
 
 NAME: str = pb.DESCRIPTOR.services_by_name["ContextService"].full_name
+_SHOWN = 80
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -186,3 +188,13 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
             missing=report.missing,
             extra=report.extra,
         )
+
+    async def GetGraph(self, request: pb.GetGraphRequest, context: Context) -> pb.GetGraphResponse:
+        """A page of a story."""
+        story, graph = required(request.story, "story"), self._own.graph
+        limit = page_limit(request.limit)
+        records = await graph.records(story, after=request.after, limit=limit)
+        revision = await graph.revision(story)
+        if not revision:
+            raise NotFound(f"nothing is known of story {story[:_SHOWN]!r}")
+        return page(story, records, revision, limit)

@@ -23,129 +23,166 @@ SET story.name = $name
 RETURN story.revision AS revision
 """
 
-PLAN_KNOWN: LiteralString = """
-MATCH (plan:Plan {story: $story, plan_id: $plan_id}) RETURN plan.plan_id AS known
+PLANS_KNOWN: LiteralString = """
+UNWIND $plan_ids AS plan_id
+MATCH (plan:Plan {story: $story, plan_id: plan_id}) RETURN plan.plan_id AS known
 """
 
-DECISION_KNOWN: LiteralString = """
-MATCH (decision:Decision {decision_id: $decision_id}) RETURN decision.decision_id AS known
+DECISIONS_KNOWN: LiteralString = """
+UNWIND $decision_ids AS decision_id
+MATCH (decision:Decision {decision_id: decision_id}) RETURN decision.decision_id AS known
 """
 
-PLAN: LiteralString = """
+WRITE_PLANS: LiteralString = """
 MATCH (story:Story {story: $story})
 SET story.revision = $revision
-CREATE (story)-[:HAS_PLAN]->(:Plan {
-  story: $story, plan_id: $plan_id, title: $title, description: $description,
-  approved_ms: $approved_ms, revision: $revision, document: $document
-})
+WITH story
+UNWIND $rows AS row
+CREATE (story)-[:HAS_PLAN]->(plan:Plan)
+SET plan = row
 """
 
-TASKS: LiteralString = """
-MATCH (plan:Plan {story: $story, plan_id: $plan_id})
+WRITE_TASKS: LiteralString = """
 UNWIND $rows AS row
-MERGE (task:Task {story: $story, plan_id: $plan_id, task_id: row.task_id})
+MATCH (plan:Plan {story: $story, plan_id: row.plan_id})
+MERGE (task:Task {story: $story, plan_id: row.plan_id, task_id: row.task_id})
 SET task.number = row.number, task.role = row.role, task.title = row.title,
     task.document = row.document
 CREATE (plan)-[:HAS_TASK]->(task)
 """
 
-DEPENDENCIES: LiteralString = """
+WRITE_DEPENDENCIES: LiteralString = """
 UNWIND $rows AS row
-MATCH (task:Task {story: $story, plan_id: $plan_id, task_id: row.task_id})
-MATCH (other:Task {story: $story, plan_id: $plan_id, task_id: row.on})
+MATCH (task:Task {story: $story, plan_id: row.plan_id, task_id: row.task_id})
+MATCH (other:Task {story: $story, plan_id: row.plan_id, task_id: row.on})
 CREATE (task)-[:DEPENDS_ON]->(other)
 """
 
 SUPERSEDE: LiteralString = """
-MATCH (old:Decision {current_story: $story, plan_id: $plan_id, task_id: $task_id})
-REMOVE old.current_story
+UNWIND $places AS place
+MATCH (old:Decision {
+  current_story: $story, plan_id: place.plan_id, task_id: place.task_id
+})
+REMOVE old.current_story, old.told_by, old.told_head, old.told_rest
 WITH old
 OPTIONAL MATCH (old)-[affects:AFFECTS]->()
 REMOVE affects.current_story
-RETURN DISTINCT old.decision_id AS decision_id
+RETURN DISTINCT old.plan_id AS plan_id, old.task_id AS task_id, old.decision_id AS decision_id
 """
 
 # A decision can come before its plan, and then makes the bare node of its task.
-DECISION: LiteralString = """
-MATCH (story:Story {story: $row.story})
+WRITE_DECISIONS: LiteralString = """
+MATCH (story:Story {story: $story})
 SET story.revision = $revision
-MERGE (task:Task {story: $row.story, plan_id: $row.plan_id, task_id: $row.task_id})
+WITH story
+UNWIND $rows AS row
+MERGE (task:Task {story: $story, plan_id: row.node.plan_id, task_id: row.node.task_id})
 CREATE (task)-[:DECIDED_BY]->(decision:Decision)
-SET decision = $row, decision.current_story = $row.story, decision.revision = $revision
-WITH decision
-CALL (decision) {
-  UNWIND $superseded AS decision_id
+SET decision = row.node, decision.current_story = $story
+WITH row, decision
+CALL (row, decision) {
+  UNWIND row.superseded AS decision_id
   MATCH (old:Decision {decision_id: decision_id})
   CREATE (decision)-[:SUPERSEDES]->(old)
 }
-CALL (decision) {
-  UNWIND $affects AS task_id
-  MERGE (affected:Task {story: $row.story, plan_id: $row.plan_id, task_id: task_id})
+CALL (row, decision) {
+  UNWIND row.affects AS task_id
+  MERGE (affected:Task {story: $story, plan_id: row.node.plan_id, task_id: task_id})
   CREATE (decision)-[:AFFECTS {
-    current_story: $row.story, task_id: task_id, plan_id: $row.plan_id,
-    recorded_ms: $row.recorded_ms, decision_id: $row.decision_id
+    current_story: $story, task_id: task_id, plan_id: row.node.plan_id,
+    recorded_ms: row.node.recorded_ms, decision_id: row.node.decision_id
   }]->(affected)
 }
-CALL (decision) {
-  UNWIND $cited AS decision_id
-  MATCH (earlier:Decision {decision_id: decision_id})
-  CREATE (decision)-[:CITED]->(earlier)
-}
-CALL (decision) {
-  UNWIND $evidence AS found
+CALL (row, decision) {
+  UNWIND row.evidence AS found
   CREATE (decision)-[:SUPPORTED_BY]->(evidence:Evidence)
   SET evidence = found
 }
-CALL (decision) {
-  UNWIND $dissent AS said
-  MERGE (agent:Agent {story: $row.story, agent_id: said.agent_id})
+CALL (row, decision) {
+  UNWIND row.dissent AS said
+  MERGE (agent:Agent {story: $story, agent_id: said.agent_id})
   CREATE (agent)-[:DISSENTED_FROM {preferred: said.preferred, reason: said.reason}]->(decision)
 }
 """
 
-HOLD: LiteralString = """
-MATCH (story:Story {story: $story})
-SET story.name = $name
-RETURN story.revision AS revision
+# After the decisions of a batch, so that one can cite another of them.
+WRITE_CITED: LiteralString = """
+UNWIND $rows AS row
+MATCH (decision:Decision {decision_id: row.decision_id})
+MATCH (earlier:Decision {decision_id: row.cited})
+CREATE (decision)-[:CITED]->(earlier)
 """
 
-# Each order is an index's own, so that a page costs what it holds and not what there is.
-NEIGHBOURHOOD: LiteralString = """
+# Each order is an index's own, so that a page costs what it holds and not what there is. Of each
+# decision: how it is found, and what the redactor that is asked for tells of it.
+_AROUND: LiteralString = """
+WITH story.revision AS revision
 CALL () {
   UNWIND range(0, size($ancestors) - 1) AS place
   MATCH (d:Decision {current_story: $story, plan_id: $plan_id, task_id: $ancestors[place]})
-  WITH d ORDER BY place
-  RETURN collect(d.decision_id) AS ancestors
+  WITH d, d.told_by = $told_by AS ours ORDER BY place
+  RETURN collect([
+    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
+  ]) AS ancestors
 }
 CALL () {
-  MATCH ()-[a:AFFECTS]->()
+  MATCH (d:Decision)-[a:AFFECTS]->()
   WHERE a.current_story = $story AND a.task_id = $task_id AND a.recorded_ms < $before_ms
     AND a.decision_id IS NOT NULL AND a.plan_id <> $plan_id
-  WITH a
+  WITH d, a, d.told_by = $told_by AS ours
   ORDER BY a.current_story DESC, a.task_id DESC, a.recorded_ms DESC, a.decision_id DESC
-  RETURN collect(a.decision_id) AS affecting
+  LIMIT $limit
+  RETURN collect(d.decision_id) AS taken, collect([
+    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
+  ]) AS affecting
 }
-CALL (affecting) {
+CALL (taken) {
   MATCH (d:Decision)
   WHERE d.current_story = $story AND d.role = $role AND d.recorded_ms < $before_ms
-    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id AND NOT d.decision_id IN affecting
+    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id AND NOT d.decision_id IN taken
   WITH d
   ORDER BY d.current_story DESC, d.role DESC, d.recorded_ms DESC, d.decision_id DESC
   LIMIT $limit
-  RETURN collect(d.decision_id) AS siblings
+  WITH d, d.told_by = $told_by AS ours
+  RETURN collect(d.decision_id) AS further, collect([
+    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
+  ]) AS siblings
 }
-CALL (affecting, siblings) {
+CALL (taken, further) {
   MATCH (d:Decision)
   WHERE d.current_story = $story AND d.recorded_ms < $before_ms
     AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id
-    AND NOT d.decision_id IN affecting AND NOT d.decision_id IN siblings
+    AND NOT d.decision_id IN taken AND NOT d.decision_id IN further
   WITH d
   ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
   LIMIT $limit
-  RETURN collect(d.decision_id) AS timeline
+  RETURN collect([
+    d.decision_id, CASE WHEN d.told_by = $told_by THEN d.told_head END
+  ]) AS timeline
 }
-RETURN ancestors, affecting, siblings, timeline
+CALL () {
+  MATCH (p:Plan)
+  WHERE p.story = $story AND p.approved_ms < $before_ms AND p.plan_id IS NOT NULL
+    AND p.plan_id <> $plan_id
+  WITH p
+  ORDER BY p.story DESC, p.approved_ms DESC, p.plan_id DESC
+  LIMIT $limit
+  RETURN collect([
+    p.summary, CASE WHEN p.summary IS NULL THEN p.document END, COUNT {
+      MATCH (d:Decision)
+      WHERE d.current_story = $story AND d.plan_id = p.plan_id AND d.task_id IS NOT NULL
+        AND d.recorded_ms < $before_ms
+    }
+  ]) AS plans
+}
+RETURN revision, ancestors, affecting, siblings, timeline, plans
 """
+
+NEIGHBOURHOOD: LiteralString = "MATCH (story:Story {story: $story})" + _AROUND
+
+NEIGHBOURHOOD_HELD: LiteralString = (
+    "MATCH (story:Story {story: $story}) SET story.name = $name" + _AROUND
+)
 
 DOCUMENTS: LiteralString = """
 UNWIND $decision_ids AS decision_id
@@ -170,7 +207,9 @@ RETURN plan.revision AS revision, plan.document AS document ORDER BY plan.revisi
 DECISIONS: LiteralString = """
 MATCH (decision:Decision) WHERE decision.story = $story AND decision.revision > $after
 RETURN decision.revision AS revision, decision.recorded_ms AS recorded_ms,
-       decision.document AS document
+       decision.document AS document, [(decision)-[:SUPERSEDES]->(old) |
+         [old.decision_id, CASE WHEN old.decision_id STARTS WITH $hashed THEN old.document END]
+       ] AS superseded
 ORDER BY decision.revision LIMIT $limit
 """
 

@@ -1,12 +1,12 @@
-"""What the server has kept of a story, page by page; places are `p:REVISION` and `d:REVISION`."""
+"""What the server has kept of a story, page by page; their numbers are revisions."""
 
 from __future__ import annotations
 
 from fleet_adapters.neo4j import _cypher as cypher
 from fleet_adapters.neo4j._link import Transaction
-from fleet_adapters.neo4j._mapping import identity, shown, to_decision, to_plan
+from fleet_adapters.neo4j._mapping import HASHED, identity, shown, to_decision, to_plan
 from fleet_core.domain.context import PlanRecord
-from fleet_core.domain.history import DecisionRecord, Recorded
+from fleet_core.domain.history import MAX, DecisionRecord, Recorded, passed, place_of
 
 BATCH = 1000  # decisions dropped by one statement
 
@@ -27,20 +27,22 @@ async def records(
     transaction: Transaction, where: str, story: str, after: str, limit: int
 ) -> list[Recorded]:
     """Plans, then decisions, in the order in which they raised the story's revision."""
-    kind, _, number = after.partition(":")
-    passed = int(number or 0)
+    plans, decisions = passed(after)
     asked = {"story": identity(story), "limit": limit}
     found: list[Recorded] = []
-    if kind != "d":
-        for row in await transaction.run(cypher.PLANS, **asked, after=passed):
+    if plans < MAX:
+        for row in await transaction.run(cypher.PLANS, **asked, after=plans):
             plan = to_plan(row["document"], f"{where}: plan {row['revision']} of {story!r}")
-            found.append(Recorded(f"p:{row['revision']}", plan))
-        passed = 0
+            found.append(Recorded(place_of(plan, row["revision"]), plan))
     asked["limit"] = limit - len(found)
-    for row in await transaction.run(cypher.DECISIONS, **asked, after=passed):
+    for row in await transaction.run(cypher.DECISIONS, **asked, after=decisions, hashed=HASHED):
         at = f"{where}: decision {row['revision']} of {story!r}"
         record = DecisionRecord(to_decision(row["document"], at), row["recorded_ms"])
-        found.append(Recorded(f"d:{row['revision']}", record))
+        superseded = tuple(
+            shown(decision_id) if document is None else to_decision(document, at).decision_id
+            for decision_id, document in row["superseded"]
+        )
+        found.append(Recorded(place_of(record, row["revision"]), record, superseded))
     return found
 
 

@@ -13,15 +13,19 @@ import re
 from typing import Any
 
 from fleet_core.domain.codec import from_data, to_data
-from fleet_core.domain.context import PlanRecord
-from fleet_core.domain.decision import Decision
-from fleet_core.domain.plan import Plan, Task
+from fleet_core.domain.context import EarlierPlan, PlanRecord
+from fleet_core.domain.decision import Decision, DecisionStanding
+from fleet_core.domain.history import DecisionRecord
+from fleet_core.domain.plan import Task
+from fleet_core.domain.told import ToldDecision
 from fleet_plugins.kit.json_bytes import dump
 
 _ESCAPED = re.compile("[\ud800-\udfff\ue000]")
 _MARK, _ITSELF, _LONG = "\ue000", "\ue800", "\ue801"
 _FROM, _TO = 0xD800, 0xE000
 _KEPT = re.compile(f"{_MARK}(.)", re.DOTALL)
+HASHED = f"{_MARK}{_LONG}"
+"""What an identity begins with that is a hash."""
 _LONGEST = 1024  # bytes; an index of several properties takes 8 KiB in all
 
 
@@ -41,7 +45,7 @@ def identity(text: str) -> str:
     encoded = shown.encode()
     if len(encoded) <= _LONGEST:
         return shown
-    return f"{_MARK}{_LONG}{hashlib.sha256(encoded).hexdigest()}"
+    return f"{HASHED}{hashlib.sha256(encoded).hexdigest()}"
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -54,9 +58,23 @@ def _unescape(found: re.Match[str]) -> str:
     return _MARK if character == _ITSELF else chr(ord(character) - _TO + _FROM)
 
 
-def task_row(number: int, task: Task) -> dict[str, Any]:
-    """A task's properties."""
+def plan_row(record: PlanRecord) -> dict[str, Any]:
+    """A plan's properties."""
     return {
+        "story": identity(record.plan.story),
+        "plan_id": identity(record.plan_id),
+        "title": kept(record.plan.title),
+        "description": kept(record.plan.description),
+        "approved_ms": record.approved_ms,
+        "document": dump(to_data(record)),
+        "summary": _plan_summary(record),
+    }
+
+
+def task_row(record: PlanRecord, number: int, task: Task) -> dict[str, Any]:
+    """A task's properties, but for its story."""
+    return {
+        "plan_id": identity(record.plan_id),
         "task_id": identity(task.task_id),
         "number": number,
         "role": identity(task.role),
@@ -65,18 +83,40 @@ def task_row(number: int, task: Task) -> dict[str, Any]:
     }
 
 
-def dependency_rows(plan: Plan) -> list[dict[str, str]]:
+def dependency_rows(record: PlanRecord) -> list[dict[str, str]]:
     """Each dependency once."""
+    plan_id = identity(record.plan_id)
     return [
-        {"task_id": identity(task.task_id), "on": identity(other)}
-        for task in plan.tasks
+        {"plan_id": plan_id, "task_id": identity(task.task_id), "on": identity(other)}
+        for task in record.plan.tasks
         for other in dict.fromkeys(task.depends_on)
     ]
 
 
-def decision_row(decision: Decision, recorded_ms: int) -> dict[str, Any]:
-    """A decision's properties, but for whether it is current."""
+def decision_row(record: DecisionRecord) -> dict[str, Any]:
+    """A decision's properties, but for whether it is current; and what is to lie around it."""
+    decision = record.decision
     return {
+        "node": _decision_properties(record),
+        "affects": [identity(task_id) for task_id in dict.fromkeys(decision.affects)],
+        "evidence": _evidence_rows(decision),
+        "dissent": _dissent_rows(decision),
+    }
+
+
+def cited_rows(decision: Decision) -> list[dict[str, str]]:
+    """Each decision that it used, once."""
+    decision_id = identity(decision.decision_id)
+    return [
+        {"decision_id": decision_id, "cited": identity(earlier)}
+        for earlier in dict.fromkeys(decision.cited)
+    ]
+
+
+def _decision_properties(record: DecisionRecord) -> dict[str, Any]:
+    decision = record.decision
+    return {
+        **({} if record.told is None else _told_properties(record.told)),
         "decision_id": identity(decision.decision_id),
         "story": identity(decision.story),
         "plan_id": identity(decision.plan_id),
@@ -86,12 +126,31 @@ def decision_row(decision: Decision, recorded_ms: int) -> dict[str, Any]:
         "winner": kept(decision.winner),
         "standing": decision.standing.value,
         "rule": kept(decision.rule),
-        "recorded_ms": recorded_ms,
+        "recorded_ms": record.recorded_ms,
         "document": dump(to_data(decision)),
     }
 
 
-def evidence_rows(decision: Decision) -> list[dict[str, Any]]:
+def _told_properties(told: ToldDecision) -> dict[str, Any]:
+    """What is told of a decision: what a title needs, and the rest; in its own characters."""
+    head = [told.decision_id, told.task_id, told.title, told.standing.value]
+    return {
+        "told_by": kept(told.by),
+        "told_head": dump(head),
+        "told_rest": dump([told.rationale, told.text]),
+    }
+
+
+def to_told(head: bytes, rest: bytes | None, by: str) -> ToldDecision:
+    """What is told of a decision; by its title only, where there is no rest."""
+    decision_id, task_id, title, standing = json.loads(head)
+    rationale, text = json.loads(rest) if rest is not None else ("", "")
+    return ToldDecision(
+        decision_id, task_id, title, DecisionStanding(standing), rationale, text, by
+    )
+
+
+def _evidence_rows(decision: Decision) -> list[dict[str, Any]]:
     """The evidence's properties, in its order; what a check printed is in the document only."""
     return [
         {
@@ -105,7 +164,7 @@ def evidence_rows(decision: Decision) -> list[dict[str, Any]]:
     ]
 
 
-def dissent_rows(decision: Decision) -> list[dict[str, Any]]:
+def _dissent_rows(decision: Decision) -> list[dict[str, Any]]:
     """Who dissented, what they preferred, and their reasons."""
     return [
         {
@@ -117,9 +176,17 @@ def dissent_rows(decision: Decision) -> list[dict[str, Any]]:
     ]
 
 
-def plan_document(record: PlanRecord) -> bytes:
-    """A plan whole, as it comes back."""
-    return dump(to_data(record))
+def _plan_summary(record: PlanRecord) -> bytes:
+    """What is told of a plan, in its own characters: id, title and number of tasks."""
+    return dump([record.plan_id, record.plan.title, len(record.plan.tasks)])
+
+
+def to_earlier(summary: bytes | None, document: bytes, decided: int, source: str) -> EarlierPlan:
+    """What is told of a plan; from the whole, where it has no summary."""
+    if summary is None:
+        summary = _plan_summary(to_plan(document, source))
+    plan_id, title, tasks = json.loads(summary)
+    return EarlierPlan(plan_id, title, tasks, decided)
 
 
 def to_plan(document: bytes, source: str) -> PlanRecord:

@@ -50,7 +50,11 @@ _FIRST: tuple[LiteralString, ...] = (
     """CREATE INDEX fleet_affects IF NOT EXISTS FOR ()-[affects:AFFECTS]-() ON
        (affects.current_story, affects.task_id, affects.recorded_ms, affects.decision_id)""",
 )
-MIGRATIONS: tuple[tuple[LiteralString, ...], ...] = (_FIRST,)
+_SECOND: tuple[LiteralString, ...] = (
+    """CREATE INDEX fleet_approved IF NOT EXISTS FOR (plan:Plan) ON
+       (plan.story, plan.approved_ms, plan.plan_id)""",
+)
+MIGRATIONS: tuple[tuple[LiteralString, ...], ...] = (_FIRST, _SECOND)
 """By the version that they lead away from; the first makes an empty database ours."""
 VERSION = len(MIGRATIONS)
 

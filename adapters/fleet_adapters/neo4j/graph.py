@@ -1,42 +1,24 @@
 """The context graph on a Neo4j server.
 
 A story's node is held by one transaction at a time, so writers of a story take turns, each read is
-of one state, and a revision rises with its write. Decisions never change; those read last are kept
-decoded.
+of one state, and a revision rises with its write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import TypeVar
+from collections.abc import Sequence
 
+from fleet_adapters.neo4j import _around, _history, _writing
 from fleet_adapters.neo4j import _cypher as cypher
-from fleet_adapters.neo4j import _history
 from fleet_adapters.neo4j._errors import ReadOnly
-from fleet_adapters.neo4j._link import Link, Transaction
-from fleet_adapters.neo4j._mapping import (
-    decision_row,
-    dependency_rows,
-    dissent_rows,
-    evidence_rows,
-    identity,
-    kept,
-    plan_document,
-    task_row,
-    to_decision,
-)
+from fleet_adapters.neo4j._link import Link, Transaction, Work
+from fleet_adapters.neo4j._mapping import identity, to_decision
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.history import Recorded
+from fleet_core.domain.history import DecisionRecord, Record, Recorded, require_one_story
 from fleet_core.domain.plan import require_relations
-from fleet_core.errors import StoreError
+from fleet_core.domain.told import ToldDecision
 from fleet_core.ports.context_graph import ContextGraph
-
-T = TypeVar("T")
-
-_REMEMBERED = 512
-_BATCH = 500  # rows of one UNWIND
 
 
 class Neo4jContextGraph(ContextGraph):
@@ -44,114 +26,37 @@ class Neo4jContextGraph(ContextGraph):
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._decoded: dict[str, Decision] = {}
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
-        require_relations(record.plan, source=f"plan {record.plan_id}")
-        plan, story = record.plan, identity(record.plan.story)
-        place = {"story": story, "plan_id": identity(record.plan_id)}
-        tasks = [task_row(number, task) for number, task in enumerate(plan.tasks)]
-        document = plan_document(record)
+        return await self.restore([record])
 
-        async def work(transaction: Transaction) -> int:
-            if await transaction.value(cypher.PLAN_KNOWN, **place):
-                return await _held(transaction, story, plan.story)
-            revision = await _locked(transaction, story, plan.story)
-            if await transaction.value(cypher.PLAN_KNOWN, **place):  # another was faster
-                return revision
-            revision += 1
-            await transaction.run(
-                cypher.PLAN,
-                **place,
-                revision=revision,
-                title=kept(plan.title),
-                description=kept(plan.description),
-                approved_ms=record.approved_ms,
-                document=document,
-            )
-            for rows in _batches(tasks):
-                await transaction.run(cypher.TASKS, **place, rows=rows)
-            for dependencies in _batches(dependency_rows(plan)):
-                await transaction.run(cypher.DEPENDENCIES, **place, rows=dependencies)
-            return revision
-
-        return await self._link.write(work)
-
-    async def record_decision(self, decision: Decision, recorded_ms: int) -> int:
+    async def record_decision(
+        self, decision: Decision, recorded_ms: int, told: ToldDecision | None = None
+    ) -> int:
         """Keep a decision; see the port."""
-        row = decision_row(decision, recorded_ms)
-        story, known = row["story"], {"decision_id": row["decision_id"]}
-        place = {"story": story, "plan_id": row["plan_id"], "task_id": row["task_id"]}
-        around = {
-            "affects": [identity(task_id) for task_id in dict.fromkeys(decision.affects)],
-            "cited": [identity(earlier) for earlier in dict.fromkeys(decision.cited)],
-            "evidence": evidence_rows(decision),
-            "dissent": dissent_rows(decision),
-        }
-
-        async def work(transaction: Transaction) -> int:
-            if await transaction.value(cypher.DECISION_KNOWN, **known):
-                return await _held(transaction, story, decision.story)
-            revision = await _locked(transaction, story, decision.story)
-            if await transaction.value(cypher.DECISION_KNOWN, **known):  # another was faster
-                return revision
-            revision += 1
-            superseded = [
-                found["decision_id"] for found in await transaction.run(cypher.SUPERSEDE, **place)
-            ]
-            await transaction.run(
-                cypher.DECISION, row=row, revision=revision, superseded=superseded, **around
-            )
-            return revision
-
-        return await self._link.write(work)
+        return await self.restore([DecisionRecord(decision, recorded_ms, told)])
 
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
-        story = identity(query.story)
-        asked = {
-            "story": story,
-            "plan_id": identity(query.plan_id),
-            "task_id": identity(query.task_id),
-            "ancestors": [identity(ancestor) for ancestor in query.ancestors],
-            "role": identity(query.role),
-            "before_ms": query.before_ms,
-            "limit": query.limit,
-        }
+        where = self._link.where
 
-        async def held(transaction: Transaction) -> Neighbourhood:
-            return await found_at(transaction, await _held(transaction, story, query.story))
-
-        async def unheld(transaction: Transaction) -> Neighbourhood:
-            return await found_at(transaction, await _revision(transaction, story))
-
-        async def found_at(transaction: Transaction, revision: int) -> Neighbourhood:
-            if not revision:
-                return Neighbourhood(0)
-            (found,) = await transaction.run(cypher.NEIGHBOURHOOD, **asked)
-            decisions = await self._decisions(transaction, chain(*found))
-            return Neighbourhood(
-                revision,
-                *(
-                    tuple(decisions[decision_id] for decision_id in found[part])
-                    for part in ("ancestors", "affecting", "siblings", "timeline")
-                ),
-            )
+        def found(*, held: bool) -> Work[Neighbourhood]:
+            return lambda transaction: _around.neighbourhood(transaction, where, query, held=held)
 
         try:
-            return await self._link.write(held)
+            return await self._link.write(found(held=True))
         except ReadOnly:  # nobody writes, so it is of one state in any case
-            return await self._link.read(unheld)
+            return await self._link.read(found(held=False))
 
     async def decision(self, decision_id: str) -> Decision | None:
         """A decision by id."""
-        wanted = identity(decision_id)
 
         async def work(transaction: Transaction) -> Decision | None:
-            if not await transaction.value(cypher.DECISION_KNOWN, decision_id=wanted):
-                return None
-            return (await self._decisions(transaction, [wanted]))[wanted]
+            wanted = [identity(decision_id)]
+            rows = await transaction.run(cypher.DOCUMENTS, decision_ids=wanted)
+            source = f"{self._link.where}: decision {decision_id}"
+            return to_decision(rows[0]["document"], source) if rows else None
 
         return await self._link.read(work)
 
@@ -177,6 +82,18 @@ class Neo4jContextGraph(ContextGraph):
             lambda transaction: _history.records(transaction, where, story, after, limit)
         )
 
+    async def restore(self, records: Sequence[Record]) -> int:
+        """Keep records; see the port."""
+        story = require_one_story(records)
+        for record in records:
+            if isinstance(record, PlanRecord):
+                require_relations(record.plan, source=f"plan {record.plan_id}")
+        if not records:
+            return 0
+        return await self._link.write(
+            lambda transaction: _writing.written(transaction, story, records)
+        )
+
     async def prune(self, story: str, before_ms: int) -> int:
         """Drop superseded decisions, some at a time; see the port."""
         dropped = 0
@@ -186,52 +103,8 @@ class Neo4jContextGraph(ContextGraph):
             )
             dropped += some
             if some < _history.BATCH:
-                self._decoded.clear()
                 return dropped
-
-    async def _decisions(
-        self, transaction: Transaction, decision_ids: Iterable[str]
-    ) -> Mapping[str, Decision]:
-        found: dict[str, Decision] = {}
-        missing = []
-        for decision_id in decision_ids:
-            if decision_id in self._decoded:
-                found[decision_id] = self._decoded[decision_id]
-            else:
-                missing.append(decision_id)
-        if missing:
-            for row in await transaction.run(cypher.DOCUMENTS, decision_ids=missing):
-                found[row["decision_id"]] = self._kept(row["decision_id"], row["document"])
-        if lacking := [decision_id for decision_id in missing if decision_id not in found]:
-            raise StoreError(
-                f"{self._link.where} has lost the decision {lacking[0]}",
-                "look at who else writes to this database",
-            )
-        return found
-
-    def _kept(self, decision_id: str, document: bytes) -> Decision:
-        decision = to_decision(document, f"{self._link.where}: decision {decision_id}")
-        if len(self._decoded) >= _REMEMBERED:
-            del self._decoded[next(iter(self._decoded))]
-        self._decoded[decision_id] = decision
-        return decision
 
 
 async def _revision(transaction: Transaction, story: str) -> int:
     return await transaction.value(cypher.REVISION, story=story) or 0
-
-
-async def _held(transaction: Transaction, story: str, name: str) -> int:
-    """The revision once the last write is there in full; 0 where nothing is known of the story."""
-    return await transaction.value(cypher.HOLD, story=story, name=kept(name)) or 0
-
-
-async def _locked(transaction: Transaction, story: str, name: str) -> int:
-    """As `_held`, of a story that is made where it is not known."""
-    revision: int = await transaction.value(cypher.LOCK, story=story, name=kept(name))
-    return revision
-
-
-def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(rows), _BATCH):
-        yield rows[start : start + _BATCH]

@@ -9,7 +9,7 @@ from fleet_adapters.sqlite._mapping import load, to_bytes, to_text
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.history import DecisionRecord, Recorded
+from fleet_core.domain.history import MAX, DecisionRecord, Record, Recorded, passed, place_of
 from fleet_core.domain.plan import Plan, Task
 
 _PLAN = (
@@ -25,6 +25,7 @@ _TASKS = "SELECT document FROM task WHERE plan = ? ORDER BY number"
 _DECISIONS = (
     "SELECT id, recorded_ms, document FROM decision WHERE story = ? AND id > ? ORDER BY id LIMIT ?"
 )
+_SUPERSEDED = "SELECT decision_id FROM decision WHERE superseded_by = ? ORDER BY id"
 _OLD = "story = ? AND superseded_by IS NOT NULL AND recorded_ms < ?"
 
 
@@ -43,20 +44,18 @@ def records(
     cursor: sqlite3.Cursor, path: Path, story: str, after: str, limit: int
 ) -> list[Recorded]:
     """Plans, then decisions, in the order of their rows; places are `p:ROW` and `d:ROW`."""
+    plans, decisions = passed(after)
     row = cursor.execute("SELECT id FROM story WHERE name = ?", (to_bytes(story),)).fetchone()
     if row is None:
         return []
-    kind, _, number = after.partition(":")
-    passed = int(number or 0)
-    found: list[Recorded] = []
-    if kind != "d":
-        plans = cursor.execute(_PLANS, (row[0], passed, limit)).fetchall()
-        found = [Recorded(f"p:{plan[0]}", _plan(cursor, path, story, plan)) for plan in plans]
-        passed = 0
-    wanted = (row[0], passed, limit - len(found))
+    rows = cursor.execute(_PLANS, (row[0], plans, limit)).fetchall() if plans < MAX else []
+    found = [_recorded(_plan(cursor, path, story, plan), plan[0]) for plan in rows]
+    wanted = (row[0], decisions, limit - len(found))
     for place, recorded_ms, document in cursor.execute(_DECISIONS, wanted).fetchall():
         decision = from_data(Decision, load(document), source=f"{path}: decision {place}")
-        found.append(Recorded(f"d:{place}", DecisionRecord(decision, recorded_ms)))
+        rows = cursor.execute(_SUPERSEDED, (place,)).fetchall()
+        superseded = tuple(to_text(row[0]) for row in rows)
+        found.append(_recorded(DecisionRecord(decision, recorded_ms), place, superseded))
     return found
 
 
@@ -66,6 +65,10 @@ def prune(cursor: sqlite3.Cursor, story: str, before_ms: int) -> int:
     if row is None:
         return 0
     return cursor.execute(f"DELETE FROM decision WHERE {_OLD}", (row[0], before_ms)).rowcount  # noqa: S608 -- a constant
+
+
+def _recorded(record: Record, row: int, supersedes: tuple[str, ...] = ()) -> Recorded:
+    return Recorded(place_of(record, row), record, supersedes)
 
 
 def _plan(

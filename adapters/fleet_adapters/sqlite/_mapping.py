@@ -11,19 +11,22 @@ from typing import Any
 
 from fleet_plugins.kit.json_bytes import dump
 
-__all__ = ["dump", "load", "to_bytes", "to_text"]
+__all__ = ["TEXT", "dump", "load", "to_bytes", "to_text"]
+
+TEXT = ("utf-8", "surrogatepass")
+"""The encoding, and what becomes of what it has no place for."""
 
 
 def to_bytes(text: str) -> bytes:
     """A text as kept."""
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode(*TEXT)
 
 
 def to_text(kept: bytes) -> str:
     """The text that was kept."""
-    return kept.decode("utf-8", "surrogatepass")
+    return kept.decode(*TEXT)
 
 
 def load(kept: bytes) -> Any:
     """The JSON data that was kept."""
-    return json.loads(kept)
+    return json.loads(kept.decode(*TEXT))  # told of bytes, it looks for their encoding

@@ -14,10 +14,28 @@ from pathlib import Path
 from fleet_adapters.sqlite._errors import code, is_busy, translated
 from fleet_core.errors import StoreError
 
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x464C4545  # "FLEE"
 _OPEN_WAIT_S = 10.0
 
+# Those that a migration makes too.
+_CURRENT = """
+CREATE INDEX decision_current ON decision(plan_id, task_id, recorded_ms, superseded_by)
+    WHERE superseded_by IS NULL"""
+_SUPERSEDED = """
+CREATE INDEX decision_superseded ON decision(superseded_by) WHERE superseded_by IS NOT NULL"""
+_APPROVED = "CREATE INDEX plan_approved ON plan(story, approved_ms, plan_id)"
+_TOLD = """
+CREATE TABLE told(
+    decision INTEGER PRIMARY KEY REFERENCES decision(id),
+    by BLOB NOT NULL,
+    decision_id BLOB NOT NULL,
+    task_id BLOB NOT NULL,
+    standing TEXT NOT NULL,
+    title BLOB NOT NULL,
+    rationale BLOB NOT NULL,
+    text BLOB NOT NULL
+)"""
 _TABLES = """
 CREATE TABLE log(
     position INTEGER PRIMARY KEY,
@@ -67,7 +85,8 @@ CREATE TABLE plan(
     story INTEGER NOT NULL REFERENCES story(id),
     approved_ms INTEGER NOT NULL,
     title BLOB NOT NULL,
-    description BLOB NOT NULL
+    description BLOB NOT NULL,
+    tasks INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE task(
     plan INTEGER NOT NULL REFERENCES plan(id),
@@ -95,8 +114,6 @@ CREATE TABLE decision(
     superseded_by INTEGER REFERENCES decision(id),
     document BLOB NOT NULL
 );
-CREATE INDEX decision_current ON decision(plan_id, task_id, superseded_by)
-    WHERE superseded_by IS NULL;
 CREATE INDEX decision_timeline
     ON decision(story, recorded_ms, decision_id, plan_id, superseded_by)
     WHERE superseded_by IS NULL;
@@ -120,7 +137,16 @@ _MIGRATIONS = {
     1: (
         "CREATE INDEX decision_story ON decision(story, id)",
         "CREATE INDEX plan_story ON plan(story, id)",
-    )
+    ),
+    2: (
+        "ALTER TABLE plan ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0",
+        "UPDATE plan SET tasks = (SELECT count(*) FROM task WHERE task.plan = plan.id)",
+        "DROP INDEX decision_current",
+        _CURRENT,
+        _SUPERSEDED,
+        _APPROVED,
+        _TOLD,
+    ),
 }
 """By the version that they lead away from; each is made in one transaction."""
 
@@ -203,7 +229,7 @@ def _make(connection: sqlite3.Connection) -> None:
     """The tables, unless another process was faster."""
     if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         return
-    for statement in _TABLES.split(";\n"):
+    for statement in (*_TABLES.split(";\n"), _CURRENT, _SUPERSEDED, _APPROVED, _TOLD):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id={APPLICATION}")
     connection.execute(f"PRAGMA user_version={VERSION}")

@@ -41,7 +41,7 @@ from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.sessions import Sessions
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import FactoryContext, PortName
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 
 ANY_PORT = GrpcServerSettings(listen="127.0.0.1:0", drain_ms=2_000)
 
@@ -92,7 +92,7 @@ class Fleet:
 
     def hydration(self, graph: ContextGraph | None = None) -> Hydration:
         found = graph or self.graph
-        hydrate = Hydrate(found, ObedientModel(), self.stores, redacted)
+        hydrate = Hydrate(found, ObedientModel(), self.stores, REDACTOR)
         state = self.stores.state
         return Hydration(
             hydrate,

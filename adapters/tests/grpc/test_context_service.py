@@ -15,13 +15,15 @@ from fleet_adapters.grpc._records import decision_message, plan_message
 from fleet_adapters.grpc.context_server import NAME
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1.context_pb2_grpc import ContextServiceStub
-from fleet_adapters.grpc.proto.fleet.domain.v1 import decision_pb2, plan_pb2
+from fleet_adapters.grpc.proto.fleet.domain.v1 import decision_pb2, graph_pb2, plan_pb2
 from fleet_adapters.grpc.serving import Served
 from fleet_adapters.grpc.settings import GrpcServerSettings
 from fleet_adapters.memory.graph import InMemoryContextGraph
 from fleet_core.domain.codec import to_data
 from fleet_core.domain.context import ContextPack, PackRequest, PlanRecord
+from fleet_core.domain.decision import Dissent
 from fleet_core.domain.events import CONTEXT_UPDATED
+from fleet_core.domain.job import Evidence, Standing
 from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.errors import Unavailable
 from fleet_core.ports.context_graph import ContextGraph
@@ -86,6 +88,78 @@ async def refused(calls: Mapping[str, Any], code: grpc.StatusCode) -> None:
 async def recorded(stub: Any, plan: Plan = PLAN) -> str:
     answer = await stub.UpdateContext(pb.UpdateContextRequest(plan=approved(plan)))
     return str(answer.plan_id)
+
+
+async def graph_of(stub: Any, story: str, limit: int) -> tuple[dict[str, Any], set[Any], int]:
+    """Nodes by id and relations of all pages, and how many pages there were."""
+    nodes: dict[str, Any] = {}
+    relations: set[Any] = set()
+    after, pages = "", 0
+    while not pages or after:
+        page = await stub.GetGraph(pb.GetGraphRequest(story=story, after=after, limit=limit))
+        nodes |= {node.id: node for node in page.nodes}
+        relations |= {
+            (graph_pb2.RelationKind.Name(r.kind)[14:], r.source, r.target) for r in page.relations
+        }
+        after, pages = page.next, pages + 1
+    return nodes, relations, pages
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, 4), (2, 2), (0, 1)])
+async def test_the_graph_of_a_story_comes_page_by_page(
+    stub: Any, stores: Stores, limit: int, expected: int
+) -> None:
+    await recorded(stub)
+    evidence = Evidence("python", Standing.PASSED, "3 passed", "...")
+    first = replace(decided("base", "Use stone."), decision_id="first", affects=("top",))
+    second = replace(
+        decided("base", "Use steel."),
+        decision_id="second",
+        title="Steel \ud83d" + "l" * 400,
+        evidence=(evidence,),
+        dissent=(Dissent("dev-2", ("dev-3",), "Stone lasts."),),
+    )
+    third = replace(decided("top", "Use glass."), decision_id="third", cited=("second",))
+    for decision in (first, second, third):
+        ref = await stores.blobs.put(dump(to_data(decision)))
+        await stub.RecordDecision(pb.RecordDecisionRequest(decision_ref=ref))
+    nodes, relations, pages = await graph_of(stub, PLAN.story, limit)
+    assert pages in (expected, expected + 1)  # a full last page cannot know that it is the last
+    base, top = f"task:base:{IDENTITY}", f"task:top:{IDENTITY}"
+    assert relations >= {
+        ("HAS_PLAN", "story", f"plan:{IDENTITY}"),
+        ("HAS_TASK", f"plan:{IDENTITY}", top),
+        ("DEPENDS_ON", top, base),
+        ("DECIDED_BY", base, "decision:first"),
+        ("DECIDED_BY", base, "decision:second"),
+        ("DECIDED_BY", top, "decision:third"),
+        ("SUPERSEDES", "decision:second", "decision:first"),
+        ("AFFECTS", "decision:first", top),
+        ("CITED", "decision:third", "decision:second"),
+        ("SUPPORTED_BY", "decision:second", "evidence:0:second"),
+        ("DISSENTED_FROM", "agent:dev-2", "decision:second"),
+    }
+    assert {end for _, *ends in relations for end in ends} == set(nodes)
+    shown = nodes["decision:second"]
+    assert shown.title.startswith("Steel \ufffdlll")
+    assert len(shown.title) == 300
+    assert nodes["evidence:0:second"].standing == "passed"
+
+
+async def test_what_is_wrong_with_asking_for_a_graph_is_said(stub: Any) -> None:
+    await recorded(stub)
+    ask = pb.GetGraphRequest
+    await refused(
+        {
+            "story: is empty": stub.GetGraph(ask()),
+            "limit: is -1": stub.GetGraph(ask(story=PLAN.story, limit=-1)),
+            "limit: is 1001 ... 1 to 1000": stub.GetGraph(ask(story=PLAN.story, limit=1001)),
+            "after: is no place": stub.GetGraph(ask(story=PLAN.story, after="x")),
+        },
+        grpc.StatusCode.INVALID_ARGUMENT,
+    )
+    calls = {"nothing is known of story 'x'": stub.GetGraph(ask(story="x"))}
+    await refused(calls, grpc.StatusCode.NOT_FOUND)
 
 
 async def test_a_pack_of_a_recorded_plan_is_that_of_the_plan_sent_along(

@@ -14,6 +14,7 @@ import pytest
 from neo4j import AsyncDriver
 
 from fleet_core.domain.context import Neighbourhood
+from fleet_core.domain.told import as_recorded
 from fleet_core.errors import FleetError, StoreError, Unavailable
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_plugins.contracts.stories import Story
@@ -51,7 +52,7 @@ async def test_a_restarted_server_is_used_again(server: Any, own: Any, again: Ag
     await server.start()
     assert await again(lambda: graph.revision(story.name)) == revision
     found = await again(lambda: graph.neighbourhood(story.query("q", "T1")))
-    assert found.siblings == (decision,)
+    assert found.siblings == (as_recorded(decision),)
     assert await again(lambda: graph.record_plan(story.plan("p"))) == revision + 1
 
 

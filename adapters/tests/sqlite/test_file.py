@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import pytest
 from fleet_adapters.sqlite import _checkpoint, _file, _schema
 from fleet_core.domain.decision import Decision, DecisionStanding
 from fleet_core.domain.events import Event
+from fleet_core.domain.told import as_recorded
 from fleet_core.errors import Conflict, FleetError, NotFound, ProfileError, StoreError, Unavailable
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Put
+from fleet_plugins.contracts.stories import Story
 
 pytestmark = pytest.mark.anyio
 _DAY_MS = 24 * 3_600_000
@@ -52,27 +55,60 @@ async def test_another_schema_version_is_refused(opener: Any) -> None:
     await opener.open("state")
     await opener.close()
     _sql(opener.home / "fleet.sqlite", "PRAGMA user_version=99")
-    with pytest.raises(StoreError, match="schema version 99, this program reads 2"):
+    with pytest.raises(StoreError, match="schema version 99, this program reads 3"):
         await opener.open("state")
 
 
+_TO_VERSION_2 = (
+    "DROP INDEX decision_current",
+    "CREATE INDEX decision_current ON decision(plan_id, task_id) WHERE superseded_by IS NULL",
+    "DROP INDEX decision_superseded",
+    "DROP INDEX plan_approved",
+    "DROP TABLE told",
+    "ALTER TABLE plan DROP COLUMN tasks",
+)
+_TO_VERSION_1 = ("DROP INDEX decision_story", "DROP INDEX plan_story")
+
+
+@pytest.mark.parametrize(
+    ("version", "undo"), [(1, (*_TO_VERSION_2, *_TO_VERSION_1)), (2, _TO_VERSION_2)]
+)
 async def test_a_file_of_an_earlier_schema_version_is_brought_up_and_loses_nothing(
-    opener: Any,
+    opener: Any, version: int, undo: tuple[str, ...]
 ) -> None:
-    state = await opener.open("state")
+    story = Story()
+    state, graph = await opener.open("state"), await opener.open("graph")
     await state.commit([Put("kept", b"whole")])
+    await graph.record_plan(story.plan("p"))
+    decision = story.decision("p", "T1")
+    await graph.record_decision(decision, 10, replace(as_recorded(decision), by="R 1"))
+    query = story.query("q", "T2", told_by="R 1")
+    known = await graph.neighbourhood(query)
     await opener.close()
     path = opener.home / "fleet.sqlite"
-    made = "SELECT name, sql FROM sqlite_schema ORDER BY name"
-    newest = _sql(path, made)
-    for index in ("decision_story", "plan_story"):
-        _sql(path, f"DROP INDEX {index}")
-    _sql(path, "PRAGMA user_version=1")
+    newest = _shape(path)
+    for statement in undo:
+        _sql(path, statement)
+    _sql(path, f"PRAGMA user_version={version}")
     found = await (await opener.open("state")).get(["kept"])
+    graph = await opener.open("graph")
+    again = await graph.neighbourhood(query)
+    assert await graph.plan(story.plan("p").plan_id) == story.plan("p")
     await opener.close()
     assert [document.value for document in found] == [b"whole"]
-    assert _sql(path, made) == newest
-    assert _sql(path, "PRAGMA user_version") == [(2,)]
+    # What was told had no place before: it is told as it was recorded, by nobody's redactor.
+    assert again == replace(known, siblings=(as_recorded(decision),))
+    assert _shape(path) == newest
+    assert _sql(path, "PRAGMA user_version") == [(3,)]
+
+
+def _shape(path: Path) -> list[tuple[Any, ...]]:
+    """Tables with their columns, and indexes; not the words that made them."""
+    return _sql(
+        path,
+        "SELECT s.type, s.name, c.name, c.type FROM sqlite_schema s"
+        " LEFT JOIN pragma_table_xinfo(s.name) c ORDER BY 1, 2, c.cid",
+    )
 
 
 async def test_a_folder_in_the_files_place_is_refused(opener: Any) -> None:
@@ -277,9 +313,9 @@ async def test_no_error_of_the_driver_crosses_a_port(opener: Any) -> None:
 
 async def test_a_neighbourhood_reads_no_table_but_its_decisions(opener: Any) -> None:
     await opener.open("graph")
-    from fleet_adapters.sqlite import graph as module  # noqa: PLC0415 -- its queries are tested
+    from fleet_adapters.sqlite import _around as module  # noqa: PLC0415 -- its queries are tested
 
-    for query in (module._ANCESTOR, module._AFFECTING, module._SIBLINGS, module._TIMELINE):
+    for query in (module.ANCESTOR, module.AFFECTING, module.SIBLINGS, module.TIMELINE):
         values = "EXPLAIN QUERY PLAN " + query.replace("?", "1")
         (plan,) = _sql(opener.home / "fleet.sqlite", values)
         assert "COVERING INDEX" in plan[3] or "PRIMARY KEY" in plan[3], plan

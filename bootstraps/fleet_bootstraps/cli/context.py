@@ -18,7 +18,7 @@ from fleet_core.usecases.documents import load_object
 from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import PortName
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 from fleet_plugins.settings import close_matches
 
 _PORTS = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.GRAPH, PortName.MODEL)
@@ -60,7 +60,7 @@ async def context(
             phase or given.plan.task(task).phase or DEFAULT_PHASE,
         )
         stores = Stores(bus, state, blobs, opened.context.clock)
-        hydrate = Hydrate(ports[PortName.GRAPH], ports[PortName.MODEL]["default"], stores, redacted)
+        hydrate = Hydrate(ports[PortName.GRAPH], ports[PortName.MODEL]["default"], stores, REDACTOR)
         pack = await hydrate.pack(request)
     _print(pack, as_json=as_json)
     return Exit.DONE

@@ -18,6 +18,7 @@ from fleet_core.errors import InputError
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.usecases.history import exported, imported
 from fleet_plugins.api import PortName
+from fleet_plugins.kit.redaction import REDACTOR
 
 _HERE = "-"
 
@@ -50,7 +51,7 @@ async def import_(opened: Session, file: str, *, as_json: bool) -> Exit:
     source = "stdin" if file == _HERE else file
     async with _graph(opened, new=True) as graph:
         with _read(file) as lines:
-            found = await imported(graph, lines, source)
+            found = await imported(graph, lines, source, REDACTOR)
     if as_json:
         emit(asdict(found))
     else:

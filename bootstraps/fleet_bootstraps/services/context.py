@@ -14,7 +14,7 @@ from typing import Any
 from fleet_adapters.grpc.context_server import Hydration, serve_context
 from fleet_adapters.grpc.serving import Served
 from fleet_bootstraps.councils import configured, model_bindings
-from fleet_bootstraps.fleet import opened_ports
+from fleet_bootstraps.fleet import opened_ports, seldom_collected
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
 from fleet_bootstraps.services.roles import Role, ports_of, require_shared
@@ -26,7 +26,7 @@ from fleet_core.usecases.sessions import Sessions
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.kit.json_bytes import dump
-from fleet_plugins.kit.redaction import redacted
+from fleet_plugins.kit.redaction import REDACTOR
 from fleet_plugins.lifetimes import Observe as ObservePorts
 
 _DEFAULT = "default"
@@ -73,7 +73,8 @@ async def context_service(
             owned = [tasks.create_task(look), tasks.create_task(hydrate.follow())]
             try:
                 async with watched.serving(ports):
-                    yield served
+                    with seldom_collected():
+                        yield served
             finally:
                 for task in owned:
                     task.cancel()
@@ -91,6 +92,6 @@ def _hydration(
     bus, state, blobs = (ports[port] for port in (PortName.BUS, PortName.STATE, PortName.BLOBS))
     stores = Stores(bus, state, blobs, clock, dump)
     graph = ports[PortName.GRAPH]
-    hydrate = Hydrate(graph, ports[PortName.MODEL][_DEFAULT], stores, redacted)
+    hydrate = Hydrate(graph, ports[PortName.MODEL][_DEFAULT], stores, REDACTOR)
     councils = Councils(state, configured(profile), model_bindings(profile))
     return hydrate, Hydration(hydrate, graph, councils, Sessions(hydrate, state, clock), blobs)

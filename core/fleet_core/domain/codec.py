@@ -173,10 +173,13 @@ def _enum_decoder(hint: type[enum.Enum]) -> _Decode:
 
 def _tuple_decoder(item: typing.Any) -> _Decode:
     inner = _decoder(item)
+    plain = item if item in _PLAIN else None
 
     def decode(value: Json, at: str) -> tuple[object, ...]:
         if not isinstance(value, list | tuple):
             raise _wrong(value, at, "a list")
+        if plain is not None and all(type(x) is plain for x in value):
+            return tuple(value)
         return tuple(inner(x, f"{at}[{i}]") for i, x in enumerate(value))
 
     return decode
@@ -233,9 +236,13 @@ def _class_decoder(cls: typing.Any) -> _Decode:
     hints = typing.get_type_hints(cls)
     kind = getattr(cls, "KIND", None)
     decoders: dict[str, _Decode] = {}
+    plain: dict[str, type] = {}
     required = []
     for field in dataclasses.fields(cls):
-        decoders[field.name] = _decoder(hints[field.name])
+        hint = hints[field.name]
+        decoders[field.name] = _decoder(hint)
+        if hint in _PLAIN:
+            plain[field.name] = hint
         if field.default is _MISSING and field.default_factory is _MISSING:
             required.append(field.name)
 
@@ -244,6 +251,9 @@ def _class_decoder(cls: typing.Any) -> _Decode:
             raise _wrong(value, at, "a mapping")
         given = {}
         for key, item in value.items():
+            if type(item) is plain.get(key):
+                given[key] = item
+                continue
             inner = decoders.get(key)
             if inner is None:
                 if key == "kind" and item == kind:
@@ -259,6 +269,8 @@ def _class_decoder(cls: typing.Any) -> _Decode:
     return decode
 
 
+# Values of just these types are taken as they are, without the name of their place being made up.
+_PLAIN: tuple[type, ...] = (str, int, bool)
 _SPOKEN: dict[type, str] = {
     str: "text",
     int: "a whole number",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fleet_core.domain.decision import Decision
 from fleet_core.domain.plan import DEFAULT_PHASE, Plan
+from fleet_core.domain.told import ToldDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class ItemKind(StrEnum):
     AFFECTING = "affecting decision"
     SIBLING = "role decision"
     CONCURRENT = "concurrent task"
+    SUMMARY = "plan summary"
     TIMELINE = "timeline"
 
 
@@ -101,13 +102,15 @@ class ContextPack:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourhoodQuery:
-    """The decisions that bear on a task.
+    """What bears on a task.
 
     Attributes:
         ancestors: ids of the tasks it depends on within its plan, nearest first.
         role: whose earlier decisions count as siblings.
-        before_ms: decisions from other plans count only if recorded before this.
-        limit: the most siblings, and the most timeline entries, to fetch.
+        before_ms: what comes from other plans counts only if recorded before this; a plan, if
+            approved before.
+        told_by: name of the redactor whose texts are wanted.
+        limit: the most to fetch of each: affecting decisions, siblings, earlier plans, timeline.
     """
 
     story: str
@@ -116,12 +119,30 @@ class NeighbourhoodQuery:
     ancestors: tuple[str, ...]
     role: str
     before_ms: int
+    told_by: str = ""
     limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierPlan:
+    """Another plan of the story, and how far it had come.
+
+    Attributes:
+        tasks: how many it has.
+        decided: how many of them have a decision that was recorded before `before_ms`.
+    """
+
+    plan_id: str
+    title: str
+    tasks: int
+    decided: int
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
     """What the graph knows around a task; superseded decisions are left out.
+
+    Each decision is told as `told_by` made it or, where it did not, as it was recorded.
 
     Attributes:
         revision: of the story, from the same snapshot as the rest.
@@ -129,15 +150,17 @@ class Neighbourhood:
         affecting: decisions from other plans of the story (recorded before `before_ms`) whose
             `affects` names the task, newest first.
         siblings: other decisions from other plans of the story, of the same role, newest first.
+        plans: other plans of the story, approved before `before_ms`, the latest first.
         timeline: decisions from other plans of the story, whatever the role, newest first,
-            without those above.
+            without those above; by title only.
     """
 
     revision: int
-    ancestors: tuple[Decision, ...] = ()
-    affecting: tuple[Decision, ...] = ()
-    siblings: tuple[Decision, ...] = ()
-    timeline: tuple[Decision, ...] = ()
+    ancestors: tuple[ToldDecision, ...] = ()
+    affecting: tuple[ToldDecision, ...] = ()
+    siblings: tuple[ToldDecision, ...] = ()
+    plans: tuple[EarlierPlan, ...] = ()
+    timeline: tuple[ToldDecision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ _ALL = frozenset(ItemKind)
 _TESTED = frozenset(
     {*ANCHORS, ItemKind.DEPENDENCY, ItemKind.AFFECTING, ItemKind.SIBLING, ItemKind.CONCURRENT}
 )
-_RELEASED = frozenset({*ANCHORS, ItemKind.DEPENDENCY, ItemKind.AFFECTING, ItemKind.TIMELINE})
+_RELEASED = frozenset(
+    {*ANCHORS, ItemKind.DEPENDENCY, ItemKind.AFFECTING, ItemKind.SUMMARY, ItemKind.TIMELINE}
+)
 
 
 @dataclass(frozen=True, slots=True)

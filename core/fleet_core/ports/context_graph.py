@@ -7,6 +7,7 @@ from typing import Protocol
 
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
+from fleet_core.domain.told import ToldDecision
 from fleet_core.ports.graph_history import GraphHistory
 
 
@@ -26,10 +27,17 @@ class ContextGraph(GraphHistory, Protocol):
         """
 
     @abstractmethod
-    async def record_decision(self, decision: Decision, recorded_ms: int) -> int:
+    async def record_decision(
+        self, decision: Decision, recorded_ms: int, told: ToldDecision | None = None
+    ) -> int:
         """Keep a decision with its evidence, dissent and AFFECTS; idempotent by decision id.
 
         An earlier decision of the same plan and task is SUPERSEDED by it.
+
+        Args:
+            decision: whole, as it was taken.
+            recorded_ms: UTC milliseconds.
+            told: what later tasks are told of it; without it, it is told as it was recorded.
 
         Returns:
             The story's revision that holds it.

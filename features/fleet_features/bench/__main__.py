@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("overhead", "chain", "executor", "words")
+BENCHES = ("overhead", "chain", "executor", "words", "hydrate")
 
 
 def main() -> int:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.history import Recorded
+from fleet_core.domain.history import Record, Recorded
+from fleet_core.domain.told import ToldDecision
 from fleet_core.errors import Unavailable
 from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.context_graph import ContextGraph
@@ -97,14 +98,16 @@ class WiredGraph(ContextGraph):
             self._lane, "graph", what, lambda: self._inner.record_plan(record), writes=True
         )
 
-    async def record_decision(self, decision: Decision, recorded_ms: int) -> int:
+    async def record_decision(
+        self, decision: Decision, recorded_ms: int, told: ToldDecision | None = None
+    ) -> int:
         """See the port."""
         what = f"record decision of {decision.task_id} by {decision.winner}"
         return await self._wire.ask(
             self._lane,
             "graph",
             what,
-            lambda: self._inner.record_decision(decision, recorded_ms),
+            lambda: self._inner.record_decision(decision, recorded_ms, told),
             writes=True,
         )
 
@@ -143,6 +146,12 @@ class WiredGraph(ContextGraph):
             "graph",
             "read",
             lambda: self._inner.records(story, after=after, limit=limit),
+        )
+
+    async def restore(self, records: Sequence[Record]) -> int:
+        """See the port."""
+        return await self._wire.ask(
+            self._lane, "graph", "restore", lambda: self._inner.restore(records), writes=True
         )
 
     async def prune(self, story: str, before_ms: int) -> int:

@@ -16,12 +16,14 @@ from dataclasses import replace
 import pytest
 
 from fleet_core.domain.context import Neighbourhood, PlanRecord
-from fleet_core.domain.decision import Alternative, Decision, DecisionStanding, Dissent
+from fleet_core.domain.decision import Alternative, DecisionStanding, Dissent
 from fleet_core.domain.job import Evidence, Standing
 from fleet_core.domain.plan import CheckSpec, Plan, Task
+from fleet_core.domain.told import ToldDecision, as_recorded
 from fleet_core.errors import PlanError
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_plugins.contracts.graph_history import GraphHistoryContract
+from fleet_plugins.contracts.graph_telling import GraphTellingContract
 from fleet_plugins.contracts.stories import Story
 
 Reopen = Callable[[], Awaitable[ContextGraph]]
@@ -31,12 +33,12 @@ _LONG = "x" * 1_000_000
 _HOSTILE = "\x00\x01\x1b[2J\x7f\u2028\u202e'; DROP TABLE decision; -- {{x}} ${x} \\ \" \U0001f600\n"
 
 
-def _ids(decisions: tuple[Decision, ...]) -> list[str]:
+def _ids(decisions: tuple[ToldDecision, ...]) -> list[str]:
     return [decision.decision_id.split("/", 1)[1] for decision in decisions]
 
 
 @pytest.mark.anyio
-class ContextGraphContract(GraphHistoryContract):
+class ContextGraphContract(GraphHistoryContract, GraphTellingContract):
     """Idempotent records, revisions, what lies around a task."""
 
     @pytest.fixture
@@ -74,7 +76,7 @@ class ContextGraphContract(GraphHistoryContract):
         await graph.record_decision(decision, 10)
         assert await graph.decision(decision.decision_id) == decision
         found = await graph.neighbourhood(story.query("p", "T2", "T1"))
-        assert found.ancestors == (decision,)
+        assert found.ancestors == (as_recorded(decision),)
 
     async def test_text_with_lone_surrogates_is_kept(
         self, graph: ContextGraph, story: Story
@@ -306,11 +308,11 @@ class ContextGraphContract(GraphHistoryContract):
         )
         assert await graph.record_decision(decision, 10) > first
         found = await graph.neighbourhood(story.query("p", f"{text}2", f"{text}1"))
-        assert found.ancestors == (decision,)
+        assert found.ancestors == (as_recorded(decision),)
         asked = story.query("q", f"{text}9", role=f"{text}dev")
-        assert (await graph.neighbourhood(asked)).affecting == (decision,)
+        assert (await graph.neighbourhood(asked)).affecting == (as_recorded(decision),)
         asked = story.query("q", f"{text}3", role=f"{text}dev")
-        assert (await graph.neighbourhood(asked)).siblings == (decision,)
+        assert (await graph.neighbourhood(asked)).siblings == (as_recorded(decision),)
         assert await graph.decision(decision.decision_id) == decision
 
     async def test_names_that_look_alike_are_different_stories(
@@ -383,7 +385,7 @@ class SharedContextGraphContract:
             decision = story.decision("p", f"T{number}")
             revision = await one.record_decision(decision, number)
             found = await other.neighbourhood(query)
-            assert (found.revision, found.siblings[0]) == (revision, decision)
+            assert (found.revision, found.siblings[0]) == (revision, as_recorded(decision))
             assert await other.decision(decision.decision_id) == decision
 
     async def test_two_writers_lose_nothing(

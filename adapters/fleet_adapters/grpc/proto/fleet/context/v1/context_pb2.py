@@ -23,41 +23,46 @@ _sym_db = _symbol_database.Default()
 
 
 from fleet_adapters.grpc.proto.fleet.domain.v1 import decision_pb2 as fleet_dot_domain_dot_v1_dot_decision__pb2
+from fleet_adapters.grpc.proto.fleet.domain.v1 import graph_pb2 as fleet_dot_domain_dot_v1_dot_graph__pb2
 from fleet_adapters.grpc.proto.fleet.domain.v1 import pack_pb2 as fleet_dot_domain_dot_v1_dot_pack__pb2
 from fleet_adapters.grpc.proto.fleet.domain.v1 import plan_pb2 as fleet_dot_domain_dot_v1_dot_plan__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leet/context/v1/context.proto\x12\x10\x66leet.context.v1\x1a\x1e\x66leet/domain/v1/decision.proto\x1a\x1a\x66leet/domain/v1/pack.proto\x1a\x1a\x66leet/domain/v1/plan.proto\"f\n\x0c\x41pprovedPlan\x12%\n\x04plan\x18\x01 \x01(\x0b\x32\x15.fleet.domain.v1.PlanH\x00\x12\x12\n\x08plan_ref\x18\x02 \x01(\tH\x00\x12\x13\n\x0b\x61pproved_ms\x18\x03 \x01(\x03\x42\x06\n\x04\x66orm\"T\n\x08MadePack\x12,\n\x04pack\x18\x01 \x01(\x0b\x32\x1c.fleet.domain.v1.ContextPackH\x00\x12\x12\n\x08pack_ref\x18\x02 \x01(\tH\x00\x42\x06\n\x04\x66orm\"\x90\x01\n\x11GetContextRequest\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x0e\n\x06\x62udget\x18\x05 \x01(\x03\x12,\n\x04plan\x18\x06 \x01(\x0b\x32\x1e.fleet.context.v1.ApprovedPlan\">\n\x12GetContextResponse\x12(\n\x04pack\x18\x01 \x01(\x0b\x32\x1a.fleet.context.v1.MadePack\"U\n\x14UpdateContextRequest\x12,\n\x04plan\x18\x01 \x01(\x0b\x32\x1e.fleet.context.v1.ApprovedPlan\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\":\n\x15UpdateContextResponse\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"f\n\x15RecordDecisionRequest\x12-\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x19.fleet.domain.v1.DecisionH\x00\x12\x16\n\x0c\x64\x65\x63ision_ref\x18\x02 \x01(\tH\x00\x42\x06\n\x04\x66orm\"*\n\x16RecordDecisionResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\xbb\x01\n\x17RehydrateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0e\n\x06\x62udget\x18\x06 \x01(\x03\x12,\n\x04plan\x18\x07 \x01(\x0b\x32\x1e.fleet.context.v1.ApprovedPlan\x12\x0e\n\x06ttl_ms\x18\x08 \x01(\x03\"m\n\x18RehydrateSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x05packs\x18\x02 \x03(\x0b\x32\x1a.fleet.context.v1.MadePack\x12\x12\n\nexpires_ms\x18\x03 \x01(\x03\"C\n\x14ValidateScopeRequest\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\"W\n\x15ValidateScopeResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x0f\n\x07\x61llowed\x18\x02 \x03(\t\x12\x0f\n\x07missing\x18\x03 \x03(\t\x12\r\n\x05\x65xtra\x18\x04 \x03(\t2\xfd\x03\n\x0e\x43ontextService\x12W\n\nGetContext\x12#.fleet.context.v1.GetContextRequest\x1a$.fleet.context.v1.GetContextResponse\x12`\n\rUpdateContext\x12&.fleet.context.v1.UpdateContextRequest\x1a\'.fleet.context.v1.UpdateContextResponse\x12\x63\n\x0eRecordDecision\x12\'.fleet.context.v1.RecordDecisionRequest\x1a(.fleet.context.v1.RecordDecisionResponse\x12i\n\x10RehydrateSession\x12).fleet.context.v1.RehydrateSessionRequest\x1a*.fleet.context.v1.RehydrateSessionResponse\x12`\n\rValidateScope\x12&.fleet.context.v1.ValidateScopeRequest\x1a\'.fleet.context.v1.ValidateScopeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leet/context/v1/context.proto\x12\x10\x66leet.context.v1\x1a\x1e\x66leet/domain/v1/decision.proto\x1a\x1b\x66leet/domain/v1/graph.proto\x1a\x1a\x66leet/domain/v1/pack.proto\x1a\x1a\x66leet/domain/v1/plan.proto\"f\n\x0c\x41pprovedPlan\x12%\n\x04plan\x18\x01 \x01(\x0b\x32\x15.fleet.domain.v1.PlanH\x00\x12\x12\n\x08plan_ref\x18\x02 \x01(\tH\x00\x12\x13\n\x0b\x61pproved_ms\x18\x03 \x01(\x03\x42\x06\n\x04\x66orm\"T\n\x08MadePack\x12,\n\x04pack\x18\x01 \x01(\x0b\x32\x1c.fleet.domain.v1.ContextPackH\x00\x12\x12\n\x08pack_ref\x18\x02 \x01(\tH\x00\x42\x06\n\x04\x66orm\"\x90\x01\n\x11GetContextRequest\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\r\n\x05phase\x18\x04 \x01(\t\x12\x0e\n\x06\x62udget\x18\x05 \x01(\x03\x12,\n\x04plan\x18\x06 \x01(\x0b\x32\x1e.fleet.context.v1.ApprovedPlan\">\n\x12GetContextResponse\x12(\n\x04pack\x18\x01 \x01(\x0b\x32\x1a.fleet.context.v1.MadePack\"U\n\x14UpdateContextRequest\x12,\n\x04plan\x18\x01 \x01(\x0b\x32\x1e.fleet.context.v1.ApprovedPlan\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\":\n\x15UpdateContextResponse\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"f\n\x15RecordDecisionRequest\x12-\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x19.fleet.domain.v1.DecisionH\x00\x12\x16\n\x0c\x64\x65\x63ision_ref\x18\x02 \x01(\tH\x00\x42\x06\n\x04\x66orm\"*\n\x16RecordDecisionResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\xbb\x01\n\x17RehydrateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0e\n\x06\x62udget\x18\x06 \x01(\x03\x12,\n\x04plan\x18\x07 \x01(\x0b\x32\x1e.fleet.context.v1.ApprovedPlan\x12\x0e\n\x06ttl_ms\x18\x08 \x01(\x03\"m\n\x18RehydrateSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x05packs\x18\x02 \x03(\x0b\x32\x1a.fleet.context.v1.MadePack\x12\x12\n\nexpires_ms\x18\x03 \x01(\x03\"C\n\x14ValidateScopeRequest\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\"W\n\x15ValidateScopeResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x0f\n\x07\x61llowed\x18\x02 \x03(\t\x12\x0f\n\x07missing\x18\x03 \x03(\t\x12\r\n\x05\x65xtra\x18\x04 \x03(\t\">\n\x0fGetGraphRequest\x12\r\n\x05story\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"\x90\x01\n\x10GetGraphResponse\x12)\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.fleet.domain.v1.GraphNode\x12\x31\n\trelations\x18\x02 \x03(\x0b\x32\x1e.fleet.domain.v1.GraphRelation\x12\x0c\n\x04next\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x03\x32\xd0\x04\n\x0e\x43ontextService\x12W\n\nGetContext\x12#.fleet.context.v1.GetContextRequest\x1a$.fleet.context.v1.GetContextResponse\x12`\n\rUpdateContext\x12&.fleet.context.v1.UpdateContextRequest\x1a\'.fleet.context.v1.UpdateContextResponse\x12\x63\n\x0eRecordDecision\x12\'.fleet.context.v1.RecordDecisionRequest\x1a(.fleet.context.v1.RecordDecisionResponse\x12i\n\x10RehydrateSession\x12).fleet.context.v1.RehydrateSessionRequest\x1a*.fleet.context.v1.RehydrateSessionResponse\x12`\n\rValidateScope\x12&.fleet.context.v1.ValidateScopeRequest\x1a\'.fleet.context.v1.ValidateScopeResponse\x12Q\n\x08GetGraph\x12!.fleet.context.v1.GetGraphRequest\x1a\".fleet.context.v1.GetGraphResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleet_adapters.grpc.proto.fleet.context.v1.context_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPROVEDPLAN']._serialized_start=140
-  _globals['_APPROVEDPLAN']._serialized_end=242
-  _globals['_MADEPACK']._serialized_start=244
-  _globals['_MADEPACK']._serialized_end=328
-  _globals['_GETCONTEXTREQUEST']._serialized_start=331
-  _globals['_GETCONTEXTREQUEST']._serialized_end=475
-  _globals['_GETCONTEXTRESPONSE']._serialized_start=477
-  _globals['_GETCONTEXTRESPONSE']._serialized_end=539
-  _globals['_UPDATECONTEXTREQUEST']._serialized_start=541
-  _globals['_UPDATECONTEXTREQUEST']._serialized_end=626
-  _globals['_UPDATECONTEXTRESPONSE']._serialized_start=628
-  _globals['_UPDATECONTEXTRESPONSE']._serialized_end=686
-  _globals['_RECORDDECISIONREQUEST']._serialized_start=688
-  _globals['_RECORDDECISIONREQUEST']._serialized_end=790
-  _globals['_RECORDDECISIONRESPONSE']._serialized_start=792
-  _globals['_RECORDDECISIONRESPONSE']._serialized_end=834
-  _globals['_REHYDRATESESSIONREQUEST']._serialized_start=837
-  _globals['_REHYDRATESESSIONREQUEST']._serialized_end=1024
-  _globals['_REHYDRATESESSIONRESPONSE']._serialized_start=1026
-  _globals['_REHYDRATESESSIONRESPONSE']._serialized_end=1135
-  _globals['_VALIDATESCOPEREQUEST']._serialized_start=1137
-  _globals['_VALIDATESCOPEREQUEST']._serialized_end=1204
-  _globals['_VALIDATESCOPERESPONSE']._serialized_start=1206
-  _globals['_VALIDATESCOPERESPONSE']._serialized_end=1293
-  _globals['_CONTEXTSERVICE']._serialized_start=1296
-  _globals['_CONTEXTSERVICE']._serialized_end=1805
+  _globals['_APPROVEDPLAN']._serialized_start=169
+  _globals['_APPROVEDPLAN']._serialized_end=271
+  _globals['_MADEPACK']._serialized_start=273
+  _globals['_MADEPACK']._serialized_end=357
+  _globals['_GETCONTEXTREQUEST']._serialized_start=360
+  _globals['_GETCONTEXTREQUEST']._serialized_end=504
+  _globals['_GETCONTEXTRESPONSE']._serialized_start=506
+  _globals['_GETCONTEXTRESPONSE']._serialized_end=568
+  _globals['_UPDATECONTEXTREQUEST']._serialized_start=570
+  _globals['_UPDATECONTEXTREQUEST']._serialized_end=655
+  _globals['_UPDATECONTEXTRESPONSE']._serialized_start=657
+  _globals['_UPDATECONTEXTRESPONSE']._serialized_end=715
+  _globals['_RECORDDECISIONREQUEST']._serialized_start=717
+  _globals['_RECORDDECISIONREQUEST']._serialized_end=819
+  _globals['_RECORDDECISIONRESPONSE']._serialized_start=821
+  _globals['_RECORDDECISIONRESPONSE']._serialized_end=863
+  _globals['_REHYDRATESESSIONREQUEST']._serialized_start=866
+  _globals['_REHYDRATESESSIONREQUEST']._serialized_end=1053
+  _globals['_REHYDRATESESSIONRESPONSE']._serialized_start=1055
+  _globals['_REHYDRATESESSIONRESPONSE']._serialized_end=1164
+  _globals['_VALIDATESCOPEREQUEST']._serialized_start=1166
+  _globals['_VALIDATESCOPEREQUEST']._serialized_end=1233
+  _globals['_VALIDATESCOPERESPONSE']._serialized_start=1235
+  _globals['_VALIDATESCOPERESPONSE']._serialized_end=1322
+  _globals['_GETGRAPHREQUEST']._serialized_start=1324
+  _globals['_GETGRAPHREQUEST']._serialized_end=1386
+  _globals['_GETGRAPHRESPONSE']._serialized_start=1389
+  _globals['_GETGRAPHRESPONSE']._serialized_end=1533
+  _globals['_CONTEXTSERVICE']._serialized_start=1536
+  _globals['_CONTEXTSERVICE']._serialized_end=2128
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from fleet_adapters.grpc.proto.fleet.domain.v1 import decision_pb2 as _decision_pb2
+from fleet_adapters.grpc.proto.fleet.domain.v1 import graph_pb2 as _graph_pb2
 from fleet_adapters.grpc.proto.fleet.domain.v1 import pack_pb2 as _pack_pb2
 from fleet_adapters.grpc.proto.fleet.domain.v1 import plan_pb2 as _plan_pb2
 from google.protobuf import descriptor as _descriptor
@@ -391,3 +392,66 @@ class ValidateScopeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ValidateScopeResponse: _TypeAlias = ValidateScopeResponse  # noqa: Y015
+
+@_typing.final
+class GetGraphRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    story: _builtins.str
+    after: _builtins.str
+    """Empty for the first page; then `next` of the page before."""
+    limit: _builtins.int
+    """The most plans and decisions of a page, 1 to 1000; 0 for 200. Fewer where an answer would be
+    over 3 MiB.
+    """
+    def __init__(
+        self,
+        *,
+        story: _builtins.str = ...,
+        after: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "story", b"story"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGraphRequest: _TypeAlias = GetGraphRequest  # noqa: Y015
+
+@_typing.final
+class GetGraphResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    RELATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    next: _builtins.str
+    """Empty where nothing was left; what is recorded later is then asked for from the beginning."""
+    revision: _builtins.int
+    """The story's revision when the page was read."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[_graph_pb2.GraphNode]:
+        """Those that relations of this page begin at; a node may come again on a later page."""
+
+    @_builtins.property
+    def relations(self) -> _containers.RepeatedCompositeFieldContainer[_graph_pb2.GraphRelation]: ...
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[_graph_pb2.GraphNode] | None = ...,
+        relations: _abc.Iterable[_graph_pb2.GraphRelation] | None = ...,
+        next: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "nodes", b"nodes", "relations", b"relations", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGraphResponse: _TypeAlias = GetGraphResponse  # noqa: Y015

@@ -62,6 +62,11 @@ class ContextServiceStub:
                 request_serializer=fleet_dot_context_dot_v1_dot_context__pb2.ValidateScopeRequest.SerializeToString,
                 response_deserializer=fleet_dot_context_dot_v1_dot_context__pb2.ValidateScopeResponse.FromString,
                 _registered_method=True)
+        self.GetGraph = channel.unary_unary(
+                '/fleet.context.v1.ContextService/GetGraph',
+                request_serializer=fleet_dot_context_dot_v1_dot_context__pb2.GetGraphRequest.SerializeToString,
+                response_deserializer=fleet_dot_context_dot_v1_dot_context__pb2.GetGraphResponse.FromString,
+                _registered_method=True)
 
 
 class ContextServiceServicer:
@@ -113,6 +118,15 @@ class ContextServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetGraph(self, request, context):
+        """What is known of a story as nodes and relations, page by page: plans with their tasks, then
+        decisions in the order in which they were recorded, superseded ones too. NOT_FOUND for a story
+        of which nothing is known.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContextServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +154,11 @@ def add_ContextServiceServicer_to_server(servicer, server):
                     servicer.ValidateScope,
                     request_deserializer=fleet_dot_context_dot_v1_dot_context__pb2.ValidateScopeRequest.FromString,
                     response_serializer=fleet_dot_context_dot_v1_dot_context__pb2.ValidateScopeResponse.SerializeToString,
+            ),
+            'GetGraph': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGraph,
+                    request_deserializer=fleet_dot_context_dot_v1_dot_context__pb2.GetGraphRequest.FromString,
+                    response_serializer=fleet_dot_context_dot_v1_dot_context__pb2.GetGraphResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -280,6 +299,33 @@ class ContextService:
             '/fleet.context.v1.ContextService/ValidateScope',
             fleet_dot_context_dot_v1_dot_context__pb2.ValidateScopeRequest.SerializeToString,
             fleet_dot_context_dot_v1_dot_context__pb2.ValidateScopeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGraph(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.context.v1.ContextService/GetGraph',
+            fleet_dot_context_dot_v1_dot_context__pb2.GetGraphRequest.SerializeToString,
+            fleet_dot_context_dot_v1_dot_context__pb2.GetGraphResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,11 @@ class ContextServiceStub:
     """Compares scopes with what a role is told in a phase. INVALID_ARGUMENT names an unknown phase,
     role or scope, with the closest known ones.
     """
+    GetGraph: _grpc.UnaryUnaryMultiCallable[_context_pb2.GetGraphRequest, _context_pb2.GetGraphResponse]
+    """What is known of a story as nodes and relations, page by page: plans with their tasks, then
+    decisions in the order in which they were recorded, superseded ones too. NOT_FOUND for a story
+    of which nothing is known.
+    """
 
 @_typing.type_check_only
 class ContextServiceAsyncStub(ContextServiceStub):
@@ -90,6 +95,11 @@ class ContextServiceAsyncStub(ContextServiceStub):
     ValidateScope: _aio.UnaryUnaryMultiCallable[_context_pb2.ValidateScopeRequest, _context_pb2.ValidateScopeResponse]  # type: ignore[assignment]
     """Compares scopes with what a role is told in a phase. INVALID_ARGUMENT names an unknown phase,
     role or scope, with the closest known ones.
+    """
+    GetGraph: _aio.UnaryUnaryMultiCallable[_context_pb2.GetGraphRequest, _context_pb2.GetGraphResponse]  # type: ignore[assignment]
+    """What is known of a story as nodes and relations, page by page: plans with their tasks, then
+    decisions in the order in which they were recorded, superseded ones too. NOT_FOUND for a story
+    of which nothing is known.
     """
 
 class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -149,6 +159,17 @@ class ContextServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_context_pb2.ValidateScopeResponse, _abc.Awaitable[_context_pb2.ValidateScopeResponse]]:
         """Compares scopes with what a role is told in a phase. INVALID_ARGUMENT names an unknown phase,
         role or scope, with the closest known ones.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGraph(
+        self,
+        request: _context_pb2.GetGraphRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_pb2.GetGraphResponse, _abc.Awaitable[_context_pb2.GetGraphResponse]]:
+        """What is known of a story as nodes and relations, page by page: plans with their tasks, then
+        decisions in the order in which they were recorded, superseded ones too. NOT_FOUND for a story
+        of which nothing is known.
         """
 
 def add_ContextServiceServicer_to_server(servicer: ContextServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -38,6 +38,8 @@ class _ItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemKind.Val
     """An earlier decision of the same role."""
     ITEM_KIND_CONCURRENT: _ItemKind.ValueType  # 7
     """A task of the plan that runs beside this one; its title only."""
+    ITEM_KIND_SUMMARY: _ItemKind.ValueType  # 9
+    """An earlier plan of the story and how far it had come."""
     ITEM_KIND_TIMELINE: _ItemKind.ValueType  # 8
     """An earlier decision of the story; its title only."""
 
@@ -57,6 +59,8 @@ ITEM_KIND_SIBLING: ItemKind.ValueType  # 6
 """An earlier decision of the same role."""
 ITEM_KIND_CONCURRENT: ItemKind.ValueType  # 7
 """A task of the plan that runs beside this one; its title only."""
+ITEM_KIND_SUMMARY: ItemKind.ValueType  # 9
+"""An earlier plan of the story and how far it had come."""
 ITEM_KIND_TIMELINE: ItemKind.ValueType  # 8
 """An earlier decision of the story; its title only."""
 Global___ItemKind: _TypeAlias = ItemKind  # noqa: Y015

@@ -1,0 +1,170 @@
+"""The items that a context pack may hold, from the plan and from what lies around the task.
+
+Texts that others wrote cannot open a part of their own: a line of theirs that begins like one of
+the pack's headings is set off by a space.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleet_core.domain.context import (
+    EarlierPlan,
+    ItemKind,
+    Neighbourhood,
+    NeighbourhoodQuery,
+    PackRequest,
+)
+from fleet_core.domain.plan import Task
+from fleet_core.domain.told import ToldDecision
+
+HEADINGS = {
+    ItemKind.DEPENDENCY: "## Decisions this task builds on",
+    ItemKind.AFFECTING: "## Decisions that affect this task",
+    ItemKind.SIBLING: "## Earlier decisions of your role",
+    ItemKind.CONCURRENT: "## Other tasks of this plan",
+    ItemKind.SUMMARY: "## Earlier plans of this story",
+    ItemKind.TIMELINE: "## Earlier in this story",
+}
+_ACCEPTANCE, _CONSTRAINTS = "## Acceptance criteria", "## Constraints"
+_LINE_ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+# Begins with the character it looks for, so that texts without one are passed over quickly; what
+# stands before it is looked at afterwards: nothing, or the end of a line.
+_LIKE_HEADING = re.compile(
+    rf"#(?<![^{_LINE_ENDS}]#)(?= (?:Story|Task)|## .*:|"
+    + "|".join(re.escape(one[1:]) for one in (*HEADINGS.values(), _ACCEPTANCE, _CONSTRAINTS))
+    + ")"
+)
+JOIN = "\n\n"
+_TOKENS_EACH = 200
+_FEWEST, _MOST = 10, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something a pack may hold: all of its parts, or the first ones where not all fit.
+
+    Attributes:
+        parts: anchors have one.
+    """
+
+    item: str
+    kind: ItemKind
+    parts: tuple[str, ...]
+
+
+def query_of(request: PackRequest, told_by: str) -> NeighbourhoodQuery:
+    """What to ask of the graph for a request: as much as its budget might take.
+
+    Args:
+        request: what was asked for.
+        told_by: the name of the redactor.
+    """
+    ancestors = tuple(task.task_id for _, task in request.plan.ancestors(request.task_id))
+    return NeighbourhoodQuery(
+        request.plan.story,
+        request.plan_id,
+        request.task_id,
+        ancestors,
+        request.role,
+        request.approved_ms,
+        told_by,
+        limit=min(max(request.budget // _TOKENS_EACH, _FEWEST), _MOST),
+    )
+
+
+def own_items(request: PackRequest) -> list[Item]:
+    """The items that come from the plan itself: the anchors, then the tasks that run beside it."""
+    task = request.plan.task(request.task_id)
+    story = f"# Story: {_line(request.plan.title or request.plan.story)}"
+    named = f"# Task {task.task_id}: {_line(task.title)}"
+    ancestors = {t.task_id for _, t in request.plan.ancestors(request.task_id)}
+    return [
+        Item(
+            f"story:{request.plan.story}",
+            ItemKind.TASK,
+            (_joined([story, _inert(request.plan.description)]),),
+        ),
+        Item(f"task:{task.task_id}", ItemKind.TASK, (_joined([named, _inert(task.description)]),)),
+        *_listed_anchors(task),
+        *(
+            Item(f"task:{t.task_id}", ItemKind.CONCURRENT, (f"- {t.task_id}: {_line(t.title)}",))
+            for t in request.plan.tasks
+            if t.task_id != task.task_id and t.task_id not in ancestors
+        ),
+    ]
+
+
+def earlier_items(plans: Sequence[EarlierPlan]) -> list[Item]:
+    """The items that tell of earlier plans, in their order."""
+    return [
+        Item(f"plan:{one.plan_id}", ItemKind.SUMMARY, (f"- {_line(one.title)}: {_progress(one)}",))
+        for one in plans
+    ]
+
+
+def decision_items(around: Neighbourhood) -> list[Item]:
+    """The items of decisions, in order of priority; each appears once."""
+    kinds = (
+        (ItemKind.DEPENDENCY, around.ancestors, _decision),
+        (ItemKind.AFFECTING, around.affecting, _decision),
+        (ItemKind.SIBLING, around.siblings, _decision),
+        (ItemKind.TIMELINE, around.timeline, _entry),
+    )
+    items: dict[str, Item] = {}
+    for kind, decisions, item_of in kinds:
+        for told in decisions:
+            if told.decision_id not in items:
+                items[told.decision_id] = item_of(kind, told)
+    return list(items.values())
+
+
+def by_priority(*groups: Sequence[Item]) -> list[Item]:
+    """All items in order of priority; those of one kind stay in the order they are given in."""
+    place = {kind: number for number, kind in enumerate(ItemKind)}
+    return sorted((item for group in groups for item in group), key=lambda item: place[item.kind])
+
+
+def _inert(text: str) -> str:
+    """A text of others without white space around it, none of whose lines is like a heading."""
+    return _LIKE_HEADING.sub(" ", text.strip())
+
+
+def _line(text: str) -> str:
+    """A title, on one line."""
+    return " ".join(text.split())
+
+
+def _decision(kind: ItemKind, told: ToldDecision) -> Item:
+    head = f"### {told.task_id}: {_line(told.title)} ({told.standing.value})"
+    parts = (head, _inert(told.rationale), _inert(told.text))
+    return Item(f"decision:{told.decision_id}", kind, tuple(part for part in parts if part))
+
+
+def _entry(kind: ItemKind, told: ToldDecision) -> Item:
+    return Item(f"decision:{told.decision_id}", kind, (f"- {told.task_id}: {_line(told.title)}",))
+
+
+def _progress(plan: EarlierPlan) -> str:
+    return f"{plan.decided} of {plan.tasks} tasks decided"
+
+
+def _listed_anchors(task: Task) -> list[Item]:
+    items = []
+    if task.acceptance:
+        text = _listed(_ACCEPTANCE, task.acceptance)
+        items.append(Item(f"acceptance:{task.task_id}", ItemKind.ACCEPTANCE, (text,)))
+    if task.constraints:
+        text = _listed(_CONSTRAINTS, task.constraints)
+        items.append(Item(f"constraints:{task.task_id}", ItemKind.CONSTRAINTS, (text,)))
+    return items
+
+
+def _listed(heading: str, entries: Sequence[str]) -> str:
+    return "\n".join([heading, *(f"- {_inert(entry)}" for entry in entries)])
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return JOIN.join(part for part in parts if part)
