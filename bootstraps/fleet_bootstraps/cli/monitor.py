@@ -18,11 +18,10 @@ from fleet_bootstraps.monitor.log import read_log
 from fleet_bootstraps.monitor.opening import access_of, file_site, fleet_site
 from fleet_bootstraps.monitor.serving import served_monitor
 from fleet_bootstraps.monitor.site import Site
-from fleet_bootstraps.services.roles import Role
+from fleet_bootstraps.services.roles import Role, ports_of
 from fleet_bootstraps.services.running import stopping
 from fleet_bootstraps.telemetry.readiness import Readiness
-from fleet_plugins.api import Capability, PortName
-from fleet_plugins.rebind import named_bindings
+from fleet_plugins.api import PortName
 
 
 async def monitor(opened: Session, what: str, *, listen: str, browser: bool, as_json: bool) -> Exit:
@@ -79,14 +78,8 @@ async def _site(opened: Session, what: str) -> AsyncIterator[tuple[Site, str]]:
 
 def _wanted(opened: Session) -> tuple[PortName, ...]:
     """What others share, and the strategies: nothing that would do any work."""
-    bindings = opened.profile.bindings
-    wanted = [*needed_ports(opened.profile)]
-    tokens = named_bindings(bindings[PortName.TOKENS]).values()
-    shared = {Capability.SHARED_HOST, Capability.SHARED_NETWORK}
-    if all(one.adapter.capabilities & shared for one in tokens):
-        wanted.append(PortName.TOKENS)
-    wanted += [port for port in (PortName.PROTOCOL, PortName.RANKER) if port in bindings]
-    return tuple(wanted)
+    profile = opened.profile
+    return tuple({*ports_of(Role.MONITOR, profile.bindings), *needed_ports(profile)})
 
 
 def _is_log(path: Path) -> bool:

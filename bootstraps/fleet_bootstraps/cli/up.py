@@ -17,6 +17,7 @@ from fleet_bootstraps.cli.outcome import Exit, say
 from fleet_bootstraps.cli.session import Session
 from fleet_bootstraps.stack.health import watch
 from fleet_bootstraps.stack.overview import ENDED, Overview, overview
+from fleet_bootstraps.services.roles import Role
 from fleet_bootstraps.stack.ports import parsed
 from fleet_bootstraps.stack.up import Asked, Ended, Stack, running_stack
 from fleet_plugins.api import PortName
@@ -86,7 +87,10 @@ def _next(opened: Session, asked: Asked, stack: Stack) -> list[str]:
     sets = [*asked.sets, *(entry for entry in stack.sets if _differs(opened, entry))]
     options = ["--profile", asked.profile] if asked.profile != "fleet" else []
     options += [word for entry in sets for word in ("--set", entry)]
+    pages = [part.address for part in stack.parts if part.name == Role.MONITOR]
+    scheme = "https" if opened.profile.settings.service(Role.MONITOR).tls_cert else "http"
     return [
+        *(f"watch it at {scheme}://{address}/" for address in pages),
         shlex.join(["fleet", "--home", str(opened.home), "submit", "PLAN", *options]),
         f"logs and data: {opened.home / 'stack'}; Ctrl-C ends all of it",
     ]

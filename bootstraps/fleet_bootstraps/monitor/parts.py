@@ -47,6 +47,7 @@ async def fleet_parts(
             bound = profile.bindings[PortName(name)]
             where = _where(bound) if isinstance(bound, Binding) else ""
             found.append(Asked("store", name, partial(_probed, probe), where))
+        found += await _streams(profile, context, held)
         found += _models(profile)
         yield found
 
@@ -103,6 +104,27 @@ async def _services(profile: Profile, context: FactoryContext, held: AsyncExitSt
 
         found.append(Asked("service", role, asked, address))
     return found
+
+
+async def _streams(profile: Profile, context: FactoryContext, held: AsyncExitStack) -> list[Asked]:
+    """The streams of a bus that keeps streams, with the lag of their consumers."""
+    bound = profile.bindings[PortName.BUS]
+    if not isinstance(bound, Binding) or bound.adapter.name != "nats":
+        return []
+    from fleet_adapters.nats.lag import opened_lag, stream_names  # noqa: PLC0415 -- the driver
+
+    ask = await held.enter_async_context(opened_lag(bound.settings, context))
+
+    async def asked(name: str) -> Mapping[str, Any]:
+        figures = await ask(name)
+        lags = {
+            one.durable: f"{one.pending} behind, {one.unacknowledged} in hand"
+            + (f", {one.redelivered} redelivered" if one.redelivered else "")
+            for one in figures.consumers
+        }
+        return {"messages": figures.messages, "bytes": figures.bytes, **lags}
+
+    return [Asked("stream", name, partial(asked, name)) for name in stream_names()]
 
 
 def _addresses(profile: Profile) -> dict[Role, str]:

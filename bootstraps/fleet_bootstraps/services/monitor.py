@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fleet_bootstraps.answering import needed_ports
 from fleet_bootstraps.fleet import opened_ports
 from fleet_bootstraps.monitor.feed import Feed
 from fleet_bootstraps.monitor.opening import access_of, fleet_site
@@ -49,7 +50,8 @@ async def monitor_service(
     context = replace(context, process=str(Role.MONITOR))
     settings = profile.settings.service(Role.MONITOR)
     access = access_of(settings, context)
-    only = tuple(ports_of(Role.MONITOR, profile.bindings))
+    # An executor that runs jobs in the process that opens it is not ours to open.
+    only = tuple({*ports_of(Role.MONITOR, profile.bindings), *needed_ports(profile)})
     async with (
         opened_ports(profile, context, observe_ports, only=only, around=watched.around) as ports,
         fleet_site(profile, context, ports, access) as site,

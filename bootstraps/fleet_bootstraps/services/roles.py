@@ -32,13 +32,7 @@ _WANTED = {
     ),
     Role.EXECUTOR: (*_STORES, PortName.TOKENS, PortName.RUNNER),
     Role.CONTEXT: (*_STORES, PortName.GRAPH, PortName.MODEL),
-    Role.MONITOR: (
-        *_STORES,
-        PortName.TOKENS,
-        PortName.EXECUTOR,
-        PortName.PROTOCOL,
-        PortName.RANKER,
-    ),
+    Role.MONITOR: (*_STORES, PortName.TOKENS, PortName.PROTOCOL, PortName.RANKER),
 }
 _SHARED = (*_STORES, PortName.GRAPH)
 _BEYOND_A_PROCESS = frozenset({Capability.SHARED_HOST, Capability.SHARED_NETWORK})

@@ -21,7 +21,7 @@ def test_the_fleet_needs_all_of_it() -> None:
     needs = needs_of(profile("fleet"))
     assert list(needs.servers) == ["nats", "valkey", "model", "ray"]
     assert needs.servers["valkey"] == ("blobs.url", "state.url")
-    assert needs.services == ("executor", "context", "orchestrator")
+    assert needs.services == ("executor", "context", "orchestrator", "monitor")
     assert needs.named == {}
 
 
@@ -36,7 +36,7 @@ def test_a_graph_on_neo4j_needs_a_server_unless_it_is_named() -> None:
 
 def test_the_embedded_profile_needs_an_orchestrator_and_no_server() -> None:
     needs = needs_of(profile("embedded"))
-    assert (needs.servers, needs.services) == ({}, ("orchestrator",))
+    assert (needs.servers, needs.services) == ({}, ("orchestrator", "monitor"))
 
 
 @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ def test_executors_elsewhere_need_no_ray_here_by_either_name() -> None:
         profile("fleet", RAY_EXECUTOR_ADDRESS="127.0.0.1:50056"),
     ):
         needs = needs_of(given)
-        assert needs.services == ("context", "orchestrator")
+        assert needs.services == ("context", "orchestrator", "monitor")
         assert "ray" not in needs.servers
         assert "model" in needs.servers, "the context service counts tokens by it"
 
 
 def test_a_context_service_elsewhere_is_not_started_and_one_of_its_own_is_not_needed() -> None:
     needs = needs_of(profile("fleet", "hydrator.address=127.0.0.1:50051"))
-    assert needs.services == ("executor", "orchestrator")
+    assert needs.services == ("executor", "orchestrator", "monitor")
     assert needs.named["context"] == "hydrator.address"
     needs = needs_of(profile("fleet", "hydrator.use=direct"))
-    assert needs.services == ("executor", "orchestrator")
+    assert needs.services == ("executor", "orchestrator", "monitor")
     assert needs.named == {}
 
 

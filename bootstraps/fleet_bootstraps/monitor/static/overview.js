@@ -23,7 +23,7 @@ export async function enter({ redraw }) {
 
 export function leave() { clearInterval(timer); }
 
-const KINDS = [["service", "Services"], ["store", "Stores"], ["stream", "Streams"], ["durable", "Consumers"], ["runner", "Ray and other runners"], ["model", "Model endpoints"], ["log", "This page"]];
+const KINDS = [["service", "Services"], ["store", "Stores"], ["stream", "Streams, and how far their consumers are behind"], ["runner", "Ray and other runners"], ["model", "Model endpoints"], ["log", "This page"]];
 
 export function view() {
   const rows = [...deliberations.values()].reverse();
@@ -80,6 +80,7 @@ function parts() {
 function figures(given) {
   const entries = Object.entries(given ?? {});
   if (!entries.length) return "";
-  return h("span", { class: "figures" }, entries.map(([name, value]) =>
-    h("span", null, h("b", null, typeof value === "number" ? count(value) : value), ` ${name.replaceAll("_", " ")}`)));
+  return h("span", { class: "figures" }, entries.map(([name, value]) => (typeof value === "number"
+    ? h("span", null, h("b", null, count(value)), ` ${name.replaceAll("_", " ")}`)
+    : h("span", null, `${name.replaceAll("_", " ")}: `, h("b", null, value)))));
 }
