@@ -15,9 +15,9 @@ import typer
 
 from fleet_bootstraps.cli.outcome import Exit, say
 from fleet_bootstraps.cli.session import Session
+from fleet_bootstraps.services.roles import Role
 from fleet_bootstraps.stack.health import watch
 from fleet_bootstraps.stack.overview import ENDED, Overview, overview
-from fleet_bootstraps.services.roles import Role
 from fleet_bootstraps.stack.ports import parsed
 from fleet_bootstraps.stack.up import Asked, Ended, Stack, running_stack
 from fleet_plugins.api import PortName

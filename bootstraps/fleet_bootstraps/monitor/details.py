@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleet_bootstraps.monitor.rows import lease_figures
+from fleet_bootstraps.monitor.gist import lease_figures
 from fleet_bootstraps.report.deliberation import deliberation
 from fleet_core.domain.codec import to_data
 from fleet_core.domain.council import Agent

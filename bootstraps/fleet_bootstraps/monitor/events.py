@@ -16,7 +16,8 @@ from fleet_core.ports.clock import Clock
 from fleet_plugins.kit.json_bytes import dump_wire
 
 NEWEST = 500
-_FLUSH_S = 0.1  # changes within it are one state
+_FLUSH_S, _BUSY_FLUSH_S = 0.1, 0.5  # changes within it are one state; where many change at once
+_MANY = 20
 _QUIET_S = 15.0  # a comment, so that nobody on the way takes it for dead
 _PATIENCE_S = 60.0  # for a reader that takes nothing
 _CHUNK = 64 * 1024
@@ -76,7 +77,7 @@ class Stream:
                 if not await _woken(listener.wake):
                     yield b": still here\n\n"
                     continue
-                await asyncio.sleep(_FLUSH_S)
+                await asyncio.sleep(_FLUSH_S if len(listener) < _MANY else _BUSY_FLUSH_S)
                 listener.wake.clear()
                 for chunk in self._changes(listener, hearing):
                     yield chunk

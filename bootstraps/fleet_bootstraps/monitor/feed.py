@@ -22,6 +22,7 @@ from fleet_core.usecases.patience import until_available
 from fleet_plugins.kit.json_bytes import dump_wire
 
 _RENDERED = 4_096  # rows kept as JSON, which all listeners share
+_BURST = 16
 _TURN = 64  # events between two turns of the others, while a long log is read
 
 
@@ -120,8 +121,7 @@ class Feed:
         return [key for at, key in sorted(placed) if at > position or not position]
 
     def _open(self, identity: str) -> bool:
-        tracked = self.picture.deliberations[identity]
-        return tracked.phase in {"pending", "running", "provisional"}
+        return self.picture.deliberations[identity].open
 
     def _position(self, key: Key) -> int | None:
         kind, identity = key
@@ -149,10 +149,12 @@ class Feed:
                 await asyncio.sleep(0)
 
     async def _follow(self) -> None:
-        self.trouble = ""
+        self.trouble, number = "", 0
         async for stored in self._log.replay(SUBJECTS, after=self.picture.position, follow=True):
             self._tell(await self._take(stored))
-            await asyncio.sleep(0)  # a burst must not keep others from their turn
+            number += 1
+            if number % _BURST == 0:
+                await asyncio.sleep(0)  # a burst must not keep others from their turn
 
     async def _take(self, stored: Stored) -> list[Key]:
         event, lost = stored.event, ""

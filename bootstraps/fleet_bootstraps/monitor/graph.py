@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fleet_bootstraps.monitor.gist import UNKNOWN, clip
 from fleet_bootstraps.monitor.picture import Picture
-from fleet_bootstraps.monitor.rows import clip, plan_row
+from fleet_bootstraps.monitor.rows import plan_row
 
 
 def decision_graph(picture: Picture, story: str) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def decision_graph(picture: Picture, story: str) -> dict[str, Any]:
     edges: list[dict[str, str]] = []
     stories: dict[str, None] = {}
     decided: dict[str, str] = {}
-    states = []
+    gists = []
     for planned in picture.plans.values():
         run = planned.run
         stories[run.plan.story] = None
@@ -28,28 +29,28 @@ def decision_graph(picture: Picture, story: str) -> dict[str, Any]:
         for task in row["tasks"]:
             node = f"{run.plan_id}/{task['task']}"
             tracked = picture.deliberations.get(task["deliberation_id"] or "")
-            decision = tracked.state.decision if tracked is not None and tracked.state else None
+            gist = tracked.gist if tracked is not None else UNKNOWN
             nodes.append(
                 {
                     "node": node,
                     "story": clip(run.plan.story),
                     "plan_id": run.plan_id,
                     **task,
-                    "decision_id": decision.decision_id if decision is not None else None,
-                    "decision": clip(decision.title) if decision is not None else None,
+                    "decision_id": gist.decision_id or None,
+                    "decision": gist.shown["decision"] if gist.decision_id else None,
                 }
             )
-            if decision is not None:
-                decided[decision.decision_id] = node
-                states.append((node, run.plan_id, decision))
+            if gist.decision_id:
+                decided[gist.decision_id] = node
+                gists.append((node, run.plan_id, gist))
             edges += [
                 {"from": f"{run.plan_id}/{needed}", "to": node, "kind": "depends_on"}
                 for needed in task["depends_on"]
             ]
     known = {node["node"] for node in nodes}
-    for node, plan_id, decision in states:
-        cited = [decided[i] for i in decision.cited if i in decided]
+    for node, plan_id, gist in gists:
+        cited = [decided[i] for i in gist.cited if i in decided]
         edges += [{"from": other, "to": node, "kind": "cited"} for other in cited]
-        affected = [f"{plan_id}/{task}" for task in decision.affects]
+        affected = [f"{plan_id}/{task}" for task in gist.affects]
         edges += [{"from": node, "to": t, "kind": "affects"} for t in affected if t in known]
     return {"stories": [clip(s) for s in stories], "nodes": nodes, "edges": edges}

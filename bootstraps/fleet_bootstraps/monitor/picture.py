@@ -7,6 +7,7 @@ the row is kept, and of rows the newest. What was let go of is in the log still.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from fleet_bootstraps.monitor import planning
@@ -28,6 +29,7 @@ SUBJECTS = ("planning.>", "orchestration.>", "context.>", "dead.>")
 STATES_HELD = 512
 ROWS_HELD = 20_000
 _ID_LENGTH = 200
+_LOOKED_AT = 64  # for one that has ended, before an open one is let go of
 _LETTERS = "letters"
 Key = tuple[str, str]
 """What changed: `deliberation`, `plan` or `letters`, and its id."""
@@ -161,7 +163,7 @@ class Picture:
 
     def _bound(self) -> None:
         while len(self._with_state) > self._states_held:
-            oldest = next(iter(self._with_state))
+            oldest = self._to_let_go()
             del self._with_state[oldest]
             if (tracked := self.deliberations.get(oldest)) is not None:
                 tracked.release()
@@ -170,6 +172,14 @@ class Picture:
             del self.deliberations[oldest]
             self._with_state.pop(oldest, None)
             self.let_go += 1
+
+    def _to_let_go(self) -> str:
+        """The one that has ended and was not touched for the longest time; else the oldest."""
+        for name in islice(self._with_state, _LOOKED_AT):
+            tracked = self.deliberations.get(name)
+            if tracked is None or not tracked.open:
+                return name
+        return next(iter(self._with_state))
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:

@@ -13,7 +13,7 @@ from fleet_bootstraps.monitor.guard import answer
 from fleet_bootstraps.monitor.history import moments_data
 from fleet_bootstraps.monitor.letters import letter_data, letters_of
 from fleet_bootstraps.monitor.operations import Call
-from fleet_bootstraps.monitor.rows import deliberation_row, is_open, plan_row
+from fleet_bootstraps.monitor.rows import deliberation_row, plan_row
 from fleet_core.domain.codec import to_data
 from fleet_core.errors import NotFound, Unavailable
 
@@ -77,7 +77,7 @@ async def deliberations(call: Call) -> web.Response:
     if call.query.get("failed"):
         found = [t for t in found if t.phase in FAILED]
     if call.query.get("open"):
-        found = [t for t in found if is_open(t)]
+        found = [t for t in found if t.open]
     page = _page(call, "deliberations", found)
     page["deliberations"] = [deliberation_row(tracked) for tracked in page["deliberations"]]
     return answer(page)
@@ -156,7 +156,7 @@ async def jobs(call: Call) -> web.Response:
         except Unavailable as error:
             reason = str(error)
     for tracked in site.picture.deliberations.values():
-        if tracked.state is None or not is_open(tracked):
+        if tracked.state is None or not tracked.open:
             continue
         found += [
             {

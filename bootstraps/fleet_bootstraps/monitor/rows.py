@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fleet_bootstraps.monitor.gist import clip
 from fleet_bootstraps.monitor.planning import Planned
 from fleet_bootstraps.monitor.tracked import Tracked
-from fleet_bootstraps.progress.view import state_view
-from fleet_core.domain.deliberation import FINAL, Deliberation
-from fleet_core.domain.job import Outcome
 from fleet_core.domain.plan_run import TaskState
-
-_TEXT = 300
 
 
 def deliberation_row(tracked: Tracked) -> dict[str, Any]:
     """A deliberation in a list; what is not known is null, and `trouble` says why."""
-    row: dict[str, Any] = {
+    return {
         "deliberation_id": tracked.deliberation_id,
         "plan_id": tracked.plan_id,
         "task": tracked.task_id,
@@ -26,66 +22,9 @@ def deliberation_row(tracked: Tracked) -> dict[str, Any]:
         "version": tracked.sequence,
         "started_ms": tracked.started_ms,
         "changed_ms": tracked.changed_ms,
-        "complete": tracked.complete,
+        "complete": not tracked.why,
         "trouble": clip(tracked.why),
-        "title": None,
-        "role": None,
-        "story": None,
-        "protocol": None,
-        "agents": [],
-        "step": None,
-        "answered": None,
-        "asked": None,
-        "winner": None,
-        "standing": None,
-        "decision": None,
-        "reason": None,
-        "failed_jobs": None,
-        "calls": None,
-        "lease": None,
-        "ended_ms": None,
-    }
-    if tracked.state is not None:
-        row |= _of_state(tracked.state)
-    return row
-
-
-def _of_state(state: Deliberation) -> dict[str, Any]:
-    seen = state_view(state.task.task_id, state.task.role, state, state.started_ms)
-    return {
-        "title": clip(state.task.title),
-        "role": clip(state.task.role),
-        "story": clip(state.story),
-        "protocol": clip(state.protocol.name),
-        "agents": [clip(agent.agent_id) for agent in state.council.agents],
-        "step": clip(seen.step),
-        "answered": seen.answered,
-        "asked": seen.asked,
-        "winner": clip(seen.winner),
-        "standing": seen.standing,
-        "decision": clip(state.decision.title) if state.decision is not None else "",
-        "reason": clip(seen.reason),
-        "failed_jobs": sum(
-            job.ended is not None and job.ended.outcome is Outcome.FAILED for job in state.jobs()
-        ),
-        "calls": seen.calls,
-        "lease": lease_figures(state),
-        "ended_ms": state.ended_ms or None,
-    }
-
-
-def lease_figures(state: Deliberation) -> dict[str, Any]:
-    """Tokens, micro-dollars and the deadline, as numbers."""
-    lease = state.lease
-    return {
-        "tokens": lease.tokens,
-        "spent_tokens": lease.spent_tokens,
-        "reserved_tokens": lease.reserved_tokens,
-        "overrun_tokens": lease.overrun_tokens,
-        "micro_usd": lease.micro_usd,
-        "spent_micro_usd": lease.spent_micro_usd,
-        "deadline_ms": lease.deadline_ms,
-        "exhausted": state.exhausted,
+        **tracked.gist.shown,
     }
 
 
@@ -132,13 +71,3 @@ def _task_state(state: TaskState, tracked: Tracked | None) -> str:
     if state is TaskState.RUNNING and tracked is not None:
         return tracked.phase
     return state.value
-
-
-def clip(text: str) -> str:
-    """At most so much of a text that a list stays one, whoever wrote it."""
-    return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}\u2026"
-
-
-def is_open(tracked: Tracked) -> bool:
-    """Whether it has not ended."""
-    return tracked.phase not in {phase.value for phase in FINAL}

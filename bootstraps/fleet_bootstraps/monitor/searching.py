@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fleet_bootstraps.monitor.gist import clip
 from fleet_bootstraps.monitor.picture import Picture
-from fleet_bootstraps.monitor.rows import clip
 from fleet_core.domain.deliberation import Deliberation
 
 
@@ -19,17 +19,18 @@ def search(picture: Picture, query: str, limit: int) -> list[dict[str, Any]]:
     for tracked in reversed(picture.deliberations.values()):
         if len(found) >= limit:
             return found
+        shown = tracked.gist.shown
         texts = [tracked.deliberation_id, tracked.task_id, tracked.phase, tracked.trouble]
+        texts += [text for text in shown.values() if isinstance(text, str)]
         if tracked.state is not None:
             texts += _texts(tracked.state)
         where = _where(texts, words)
         if where is not None:
-            title = tracked.state.task.title if tracked.state is not None else tracked.task_id
             found.append(
                 {
                     "kind": "deliberation",
                     "id": tracked.deliberation_id,
-                    "title": clip(title),
+                    "title": shown["title"] or clip(tracked.task_id),
                     "state": tracked.phase,
                     "text": where,
                 }

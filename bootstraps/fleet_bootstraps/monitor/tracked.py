@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_bootstraps.monitor.folding import Strategies, carries_input, folded
-from fleet_core.domain.deliberation import Deliberation
+from fleet_bootstraps.monitor.gist import UNKNOWN, Gist, gist_of
+from fleet_core.domain.deliberation import FINAL, Deliberation
 from fleet_core.domain.events import Event
 from fleet_core.errors import InputError
 
+_FINAL = frozenset(phase.value for phase in FINAL)
 EARLY_KEPT = 64  # events that came before the one they follow
 
 
@@ -23,9 +25,9 @@ class Tracked:
         position: of its newest event.
         sequence: the newest version that was heard of.
         phase: as the newest event says it.
-        title: of what a result or a decision was last said, while there is no state.
         state: folded; None where it cannot be, or is not held any more.
         trouble: why the state is missing, or older than `sequence`.
+        let_go: the state is not held any more; it can be had again from the log.
         started_ms, changed_ms: UTC milliseconds of its first and newest event.
     """
 
@@ -42,7 +44,18 @@ class Tracked:
     state: Deliberation | None = None
     trouble: str = ""
     let_go: bool = False
+    _kept: Gist = UNKNOWN
     _early: dict[int, Event] = field(default_factory=dict)
+
+    @property
+    def gist(self) -> Gist:
+        """What lists show of the state, held or not."""
+        return gist_of(self.state) if self.state is not None else self._kept
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self.phase not in _FINAL
 
     @property
     def why(self) -> str:
@@ -62,6 +75,7 @@ class Tracked:
         self.position = position
         self.changed_ms = max(self.changed_ms, event.time_ms)
         if event.sequence > self.sequence:
+            self._kept = UNKNOWN  # of a state that was let go of and is past now
             self.sequence = event.sequence
             self.phase = _text(event.data, "phase")
         if self.let_go or self.trouble or not carries_input(event):
@@ -75,7 +89,8 @@ class Tracked:
         self._early.clear()
 
     def release(self) -> None:
-        """Let go of the state; it can be had again from the log."""
+        """Let go of the state; what lists show of it is kept."""
+        self._kept = self.gist
         self.state, self.let_go = None, True
         self._early.clear()
 

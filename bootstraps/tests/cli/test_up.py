@@ -328,7 +328,7 @@ async def test_the_whole_fleet_decides_with_ray_and_a_real_model(
     options = [*SMALL, "--set", "runner.actors=1", "--port", "model=0"]
     running, told = await started(process, *options)
     servers = ["nats", "valkey", "model", "ray"]
-    assert list(told["parts"]) == servers + ["executor", "context", "orchestrator", "monitor"]
+    assert list(told["parts"]) == [*servers, "executor", "context", "orchestrator", "monitor"]
     below = tree(running.pid)
     sets = with_sets(told["set"])
     code, out, err = await ended(process("submit", plan(), "--json", *sets))

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("overhead", "chain", "executor", "words", "hydrate")
+BENCHES = ("overhead", "chain", "executor", "words", "hydrate", "monitor")
 
 
 def main() -> int:
