@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -21,6 +22,7 @@ _MANY = 20
 _QUIET_S = 15.0  # a comment, so that nobody on the way takes it for dead
 _PATIENCE_S = 60.0  # for a reader that takes nothing
 _CHUNK = 64 * 1024
+_SYSTEM_BUFFER = 128 * 1024
 
 
 class Stream:
@@ -138,6 +140,7 @@ async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
     response.content_type = "text/event-stream"
     response.charset = "utf-8"
     await response.prepare(request)
+    _bounded(request)
     chunks = stream.chunks()
     try:
         async for chunk in chunks:
@@ -148,6 +151,13 @@ async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
     finally:
         await chunks.aclose()  # type: ignore[attr-defined]  # a generator
     return response
+
+
+def _bounded(request: web.Request) -> None:
+    """What the system holds for a slow reader is past when it arrives: let that be little."""
+    given = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if given is not None:
+        given.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SYSTEM_BUFFER)
 
 
 def last_id_of(request: web.Request) -> str:

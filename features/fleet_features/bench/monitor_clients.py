@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,9 +38,12 @@ class Reader:
     async def read(self, url: str) -> None:
         """Read for ever."""
         timeout = aiohttp.ClientTimeout(total=None)
-        # A slow reader's own buffer is small, so that the server feels how slow it is.
+        # A slow reader's own buffers are small, so that the server feels how slow it is.
+        connector = aiohttp.TCPConnector(socket_factory=_small) if self.pause_s else None
         async with (
-            aiohttp.ClientSession(timeout=timeout, read_bufsize=_CHUNK) as http,
+            aiohttp.ClientSession(
+                timeout=timeout, read_bufsize=_CHUNK, connector=connector
+            ) as http,
             http.get(f"{url}/api/events") as response,
         ):
             rest = b""
@@ -65,6 +69,14 @@ class Reader:
         if len(self.rows) != len(final):
             return False
         return all(json.loads(row) == final[name.decode()] for name, row in self.rows.items())
+
+
+def _small(address: Any) -> socket.socket:
+    """A socket that takes little ahead."""
+    family, kind, number, _, _ = address
+    made = socket.socket(family, kind, number)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
+    return made
 
 
 @dataclass(frozen=True)
