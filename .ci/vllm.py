@@ -28,7 +28,7 @@ NAME = "smollm2"
 START_S = 600
 CHAIN_S = 1800
 SMALL = ["councils.DEV.size=2", "councils.DEV.max_tokens=128", "model.structured=off"]
-PARTS = ("nats", "valkey", "executor", "orchestrator")
+PARTS = ("nats", "valkey", "neo4j", "executor", "context", "orchestrator")
 # vLLM reads a model's own format; its weights are taken out of the GGUF once.
 CONVERT = """
 import sys

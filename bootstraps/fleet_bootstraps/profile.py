@@ -62,9 +62,11 @@ class Profile:
     @property
     def durable(self) -> bool:
         """Whether what it keeps outlives the process."""
-        return all(
-            Capability.DURABLE in _one(self.bindings, p).adapter.capabilities for p in _KEEPING
-        )
+        return all(self.can(port, Capability.DURABLE) for port in _KEEPING)
+
+    def can(self, port: PortName, capability: Capability) -> bool:
+        """Whether the adapter behind a port, which has only one, has a capability."""
+        return capability in _one(self.bindings, port).adapter.capabilities
 
 
 def bound(name: str, tables: Tables, registry: Registry) -> Profile:

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fleet_bootstraps.cli import app
-from fleet_bootstraps.stack.neo4j_libraries import ensure_neo4j
+from fleet_bootstraps.stack.neo4j_libraries import cached_servers, ensure_neo4j
 from fleet_core.errors import PluginError, Unavailable
 
 
@@ -131,11 +131,8 @@ def process(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @pytest.fixture(scope="session")
 def libraries() -> Path:
-    """Neo4j's, fetched once for all runs: to FLEET_TEST_SERVERS, else into the user's cache."""
-    named = os.environ.get("FLEET_TEST_SERVERS")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    kept = Path(named) if named else cache / "swe-ai-fleet" / "servers"
+    """Neo4j's, fetched once for all runs."""
     try:
-        return asyncio.run(ensure_neo4j(kept))
+        return asyncio.run(ensure_neo4j(cached_servers()))
     except (PluginError, Unavailable) as error:
         pytest.skip(f"the Neo4j suite did not run: {error}; then run: make test ARGS='-k neo4j'")

@@ -159,3 +159,14 @@ def test_home_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     assert home({}) == tmp_path / ".fleet"
     assert home({"FLEET_HOME": "/x"}) == Path("/x")
+
+
+def test_a_graph_chosen_anew_keeps_no_setting_of_the_profile_below() -> None:
+    def graph(name: str, *sets: str) -> dict[str, object]:
+        return {key: given.value for key, given in layered(name, {}, sets)["graph"].items()}
+
+    assert graph("embedded") == {"use": "sqlite"}
+    for name in ("fleet", "fleet-nats"):
+        assert graph(name) == {"use": "neo4j"}
+        chosen = graph(name, "graph.path=graph.sqlite", "graph.use=sqlite")
+        assert chosen == {"use": "sqlite", "path": "graph.sqlite"}

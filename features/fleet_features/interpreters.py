@@ -1,4 +1,4 @@
-"""Which Python runs which service: the orchestrator can have one of its own, without Ray."""
+"""Which Python runs which service: the orchestrator's own can do without what others drive."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ ORCHESTRATOR_PYTHON = "FLEET_ORCHESTRATOR_PYTHON"
 _ASKED = """
 import importlib.util, platform
 import fleet_bootstraps.services.orchestrator
-print(platform.python_version(), "ray" if importlib.util.find_spec("ray") else "-")
+print(platform.python_version(), *(n for n in ("ray", "neo4j") if importlib.util.find_spec(n)))
 """
+_CALLED = {"ray": "Ray", "neo4j": "Neo4j's driver"}
 
 
 def orchestrator_python() -> str:
@@ -31,23 +32,25 @@ def described_orchestrator() -> str:
     """One line on the orchestrator's interpreter.
 
     Raises:
-        ProfileError: the variable names one that cannot run it, or that has Ray.
+        ProfileError: the variable names one that cannot run it, or that has Ray or
+            Neo4j's driver.
     """
     python = orchestrator_python()
-    version, ray = _asked(python)
+    version, others = _asked(python)
     if python == sys.executable:
         return f"orchestrator on the executor's own Python {version}"
-    if ray == "ray":
+    if others:
+        has = " and ".join(_CALLED[name] for name in others)
         raise ProfileError(
-            f"{python} has Ray, which an orchestrator must do without",
+            f"{python} has {has}, which an orchestrator must do without",
             "name the interpreter that .ci/orchestrator-venv prints",
             source=ORCHESTRATOR_PYTHON,
         )
-    return f"orchestrator on Python {version} without Ray: {python}"
+    return f"orchestrator on Python {version} without Ray and Neo4j's driver: {python}"
 
 
 @lru_cache
-def _asked(python: str) -> tuple[str, str]:
+def _asked(python: str) -> tuple[str, tuple[str, ...]]:
     ran = subprocess.run(
         [python, "-c", _ASKED], check=False, capture_output=True, text=True, timeout=60
     )
@@ -58,5 +61,5 @@ def _asked(python: str) -> tuple[str, str]:
             "install swe-ai-fleet[orchestrator] there",
             source=ORCHESTRATOR_PYTHON,
         )
-    version, ray = ran.stdout.split()
-    return version, ray
+    version, *others = ran.stdout.split()
+    return version, tuple(others)

@@ -1,4 +1,4 @@
-"""The orchestrators' environment has what they need, and no Ray."""
+"""The orchestrators' environment has what they need, and neither Ray nor Neo4j's driver."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def python() -> str:
     return made.stdout.strip()
 
 
-def test_there_is_no_ray_in_it(python: str) -> None:
+@pytest.mark.parametrize("module", ["ray", "neo4j"])
+def test_it_does_without(module: str, python: str) -> None:
     ran = subprocess.run(
-        [python, "-c", "import ray"], check=False, capture_output=True, text=True, cwd="/"
+        [python, "-c", f"import {module}"], check=False, capture_output=True, text=True, cwd="/"
     )
     assert ran.returncode == 1
-    assert "No module named 'ray'" in ran.stderr
+    assert f"No module named '{module}'" in ran.stderr
 
 
 def test_it_runs_orchestrators_on_3_13(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,14 +43,14 @@ def test_it_runs_orchestrators_on_3_13(python: str, monkeypatch: pytest.MonkeyPa
     assert described_orchestrator().startswith("orchestrator on Python 3.13.")
 
 
-def test_an_interpreter_that_has_ray_is_refused(
+def test_an_interpreter_that_has_them_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv(ORCHESTRATOR_PYTHON, str(wrapper))
-    with pytest.raises(ProfileError, match="has Ray"):
+    with pytest.raises(ProfileError, match="has Ray and Neo4j's driver"):
         described_orchestrator()
 
 

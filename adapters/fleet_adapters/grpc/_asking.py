@@ -18,10 +18,12 @@ from fleet_core.domain.scope import allowed
 from fleet_core.errors import DecodeError, InputError, NotFound, PlanError
 from fleet_core.ports.blob_store import BlobStore
 from fleet_core.ports.context_graph import ContextGraph
+from fleet_core.recent import Recent
 from fleet_core.usecases.councils import Councils
 from fleet_plugins.settings import close_matches
 
 _SHOWN = 80
+_KEPT_TASKS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,27 @@ class PackWish:
     phase: str
     budget: int
     plan: PlanRecord | None = None
+
+
+class KnownPlans:
+    """Recorded plans by id; those asked for lately are kept, since a recorded plan never changes.
+
+    Args:
+        graph: knows them.
+    """
+
+    def __init__(self, graph: ContextGraph) -> None:
+        self._graph = graph
+        self._kept: Recent[str, PlanRecord] = Recent(_KEPT_TASKS)
+
+    async def plan(self, plan_id: str) -> PlanRecord | None:
+        """The plan of an id; None where it is not recorded yet."""
+        record = self._kept.get(plan_id)
+        if record is None:
+            record = await self._graph.plan(plan_id)
+            if record is not None:
+                self._kept.put(plan_id, record, len(record.plan.tasks))
+        return record
 
 
 async def wish_of(
@@ -59,7 +82,7 @@ async def wish_of(
 
 
 async def requests_of(
-    wish: PackWish, roles: Sequence[tuple[str, str]], graph: ContextGraph, councils: Councils
+    wish: PackWish, roles: Sequence[tuple[str, str]], plans: KnownPlans, councils: Councils
 ) -> list[PackRequest]:
     """What the hydrator is asked for, one for each role.
 
@@ -67,14 +90,14 @@ async def requests_of(
         wish: what is asked for.
         roles: each with the name of its field; an empty one is the task's own. Those of the plan's
             tasks are known, whether or not they still have a council.
-        graph: knows the plan, where it was not sent along.
+        plans: know the plan, where it was not sent along.
         councils: whose roles are known too.
 
     Raises:
         NotFound: there is no such plan, or no such task in it.
         InputError: an unknown role or phase; the closest known ones are offered.
     """
-    record = wish.plan or await graph.plan(wish.plan_id)
+    record = wish.plan or await plans.plan(wish.plan_id)
     if record is None:
         raise NotFound(
             f"plan {wish.plan_id[:_SHOWN]!r} is not recorded",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fleet_adapters.grpc._asking import (
+    KnownPlans,
     approved_ms,
     given_decision,
     given_plan,
@@ -19,6 +20,7 @@ from fleet_adapters.grpc._graph import page, page_limit
 from fleet_adapters.grpc._open_parts import required
 from fleet_adapters.grpc._packs import made_message
 from fleet_adapters.grpc._surrounding import Context
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2_grpc as pb_grpc
 from fleet_adapters.grpc.serving import Served, Service, serving
@@ -50,6 +52,7 @@ class Hydration:
         councils: whose roles are known.
         sessions: keep packs for a while.
         blobs: shared with the callers; holds what is too large for a message.
+        cache: of packs; None where every pack is made.
     """
 
     hydrator: Hydrator
@@ -57,6 +60,7 @@ class Hydration:
     councils: Councils
     sessions: Sessions
     blobs: BlobStore
+    cache: PackCache | None = None
 
 
 @asynccontextmanager
@@ -92,6 +96,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
 
     def __init__(self, hydration: Hydration) -> None:
         self._own = hydration
+        self._plans = KnownPlans(hydration.graph)
 
     async def GetContext(
         self, request: pb.GetContextRequest, context: Context
@@ -99,9 +104,19 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
         """One pack."""
         own = self._own
         wish = await wish_of(request, own.blobs)
-        (asked,) = await requests_of(wish, [("role", request.role)], own.graph, own.councils)
-        pack = await own.hydrator.pack(asked)
-        return pb.GetContextResponse(pack=await made_message(pack, own.blobs))
+        (asked,) = await requests_of(wish, [("role", request.role)], self._plans, own.councils)
+        if own.cache is None:
+            return await self._made(asked)
+        key = own.cache.key(request)
+        answer = await own.cache.kept(key, asked.plan.story)
+        if answer is None:
+            answer = await self._made(asked)
+            await own.cache.keep(key, answer)
+        return answer
+
+    async def _made(self, request: PackRequest) -> pb.GetContextResponse:
+        pack = await self._own.hydrator.pack(request)
+        return pb.GetContextResponse(pack=await made_message(pack, self._own.blobs))
 
     async def UpdateContext(
         self, request: pb.UpdateContextRequest, context: Context
@@ -142,10 +157,10 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
                     "say what it is of: plan, task, roles and budget",
                 )
             return await self._rehydrated(identity, kept)
-        session = await self._made(request)
+        session = await self._session(request)
         return await self._rehydrated(identity, session)
 
-    async def _made(self, request: pb.RehydrateSessionRequest) -> Session:
+    async def _session(self, request: pb.RehydrateSessionRequest) -> Session:
         own = self._own
         if not 0 <= request.ttl_ms <= LONGEST_MS:
             raise InputError(
@@ -161,7 +176,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
 
         async def requests() -> list[PackRequest]:
             asked = [(field, role) for role, field in roles.items()]
-            return await requests_of(wish, asked, own.graph, own.councils)
+            return await requests_of(wish, asked, self._plans, own.councils)
 
         wanted = Wanted(wish.plan_id, wish.task_id, tuple(roles), wish.phase, wish.budget)
         return await own.sessions.packs(

@@ -113,52 +113,42 @@ MATCH (earlier:Decision {decision_id: row.cited})
 CREATE (decision)-[:CITED]->(earlier)
 """
 
-# Each order is an index's own, so that a page costs what it holds and not what there is. Of each
-# decision: how it is found, and what the redactor that is asked for tells of it.
+# Each order is an index's own, so that a page costs what it holds and not what there is.
 _AROUND: LiteralString = """
 WITH story.revision AS revision
 CALL () {
   UNWIND range(0, size($ancestors) - 1) AS place
   MATCH (d:Decision {current_story: $story, plan_id: $plan_id, task_id: $ancestors[place]})
-  WITH d, d.told_by = $told_by AS ours ORDER BY place
-  RETURN collect([
-    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
-  ]) AS ancestors
+  WITH d ORDER BY place
+  RETURN collect(d.decision_id) AS ancestors
 }
 CALL () {
-  MATCH (d:Decision)-[a:AFFECTS]->()
+  MATCH ()-[a:AFFECTS]->()
   WHERE a.current_story = $story AND a.task_id = $task_id AND a.recorded_ms < $before_ms
     AND a.decision_id IS NOT NULL AND a.plan_id <> $plan_id
-  WITH d, a, d.told_by = $told_by AS ours
+  WITH a
   ORDER BY a.current_story DESC, a.task_id DESC, a.recorded_ms DESC, a.decision_id DESC
   LIMIT $limit
-  RETURN collect(d.decision_id) AS taken, collect([
-    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
-  ]) AS affecting
+  RETURN collect(a.decision_id) AS affecting
 }
-CALL (taken) {
+CALL (affecting) {
   MATCH (d:Decision)
   WHERE d.current_story = $story AND d.role = $role AND d.recorded_ms < $before_ms
-    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id AND NOT d.decision_id IN taken
+    AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id AND NOT d.decision_id IN affecting
   WITH d
   ORDER BY d.current_story DESC, d.role DESC, d.recorded_ms DESC, d.decision_id DESC
   LIMIT $limit
-  WITH d, d.told_by = $told_by AS ours
-  RETURN collect(d.decision_id) AS further, collect([
-    d.decision_id, CASE WHEN ours THEN d.told_head END, CASE WHEN ours THEN d.told_rest END
-  ]) AS siblings
+  RETURN collect(d.decision_id) AS siblings
 }
-CALL (taken, further) {
+CALL (affecting, siblings) {
   MATCH (d:Decision)
   WHERE d.current_story = $story AND d.recorded_ms < $before_ms
     AND d.decision_id IS NOT NULL AND d.plan_id <> $plan_id
-    AND NOT d.decision_id IN taken AND NOT d.decision_id IN further
+    AND NOT d.decision_id IN affecting AND NOT d.decision_id IN siblings
   WITH d
   ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
   LIMIT $limit
-  RETURN collect([
-    d.decision_id, CASE WHEN d.told_by = $told_by THEN d.told_head END
-  ]) AS timeline
+  RETURN collect(d.decision_id) AS timeline
 }
 CALL () {
   MATCH (p:Plan)
@@ -183,6 +173,13 @@ NEIGHBOURHOOD: LiteralString = "MATCH (story:Story {story: $story})" + _AROUND
 NEIGHBOURHOOD_HELD: LiteralString = (
     "MATCH (story:Story {story: $story}) SET story.name = $name" + _AROUND
 )
+
+TOLD: LiteralString = """
+UNWIND $decision_ids AS decision_id
+MATCH (decision:Decision {decision_id: decision_id, told_by: $told_by})
+RETURN decision.decision_id AS decision_id, decision.told_head AS head,
+       CASE WHEN decision_id IN $whole THEN decision.told_rest END AS rest
+"""
 
 DOCUMENTS: LiteralString = """
 UNWIND $decision_ids AS decision_id

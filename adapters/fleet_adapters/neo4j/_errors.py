@@ -24,6 +24,8 @@ _UNKNOWN = "if this was a write, it is unknown whether it was made"
 _READ_ONLY = ("is read-only", "let it take writes, or set uri to one that does")
 _MADE = ("has such a constraint or index", "try again")
 _BROKEN = ("has met with a critical error", "see to its disk, then restart it; its log says more")
+# Either code comes for either limit, of one transaction or of all; the message says which.
+_SHORT = ("has too little memory for this", "raise the setting that it names, or its heap")
 _IN_THE_WAY = (
     "has other constraints or indexes on what is ours",
     "set database to one of the fleet's own",
@@ -44,14 +46,8 @@ _REFUSED = {
         "holds data that our constraints do not allow",
         "set database to one of the fleet's own",
     ),
-    "Neo.TransientError.General.MemoryPoolOutOfMemoryError": (
-        "has too little memory for this",
-        "raise its dbms.memory.transaction.total.max, or its heap",
-    ),
-    "Neo.TransientError.General.TransactionMemoryLimit": (
-        "has too little memory for this",
-        "raise its db.memory.transaction.max",
-    ),
+    "Neo.TransientError.General.MemoryPoolOutOfMemoryError": _SHORT,
+    "Neo.TransientError.General.TransactionMemoryLimit": _SHORT,
 }
 # The rest by type, the first that fits; what is left is a server that does not answer.
 _BY_TYPE: tuple[tuple[type[DriverError | Neo4jError], type[FleetError], str, str], ...] = (

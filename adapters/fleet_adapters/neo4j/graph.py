@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fleet_adapters.neo4j import _around, _history, _writing
 from fleet_adapters.neo4j import _cypher as cypher
+from fleet_adapters.neo4j import _history, _writing
+from fleet_adapters.neo4j._around import Around
 from fleet_adapters.neo4j._errors import ReadOnly
 from fleet_adapters.neo4j._link import Link, Transaction, Work
 from fleet_adapters.neo4j._mapping import identity, to_decision
@@ -26,6 +27,7 @@ class Neo4jContextGraph(ContextGraph):
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._around = Around(link.where)
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
@@ -39,10 +41,9 @@ class Neo4jContextGraph(ContextGraph):
 
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
-        where = self._link.where
 
         def found(*, held: bool) -> Work[Neighbourhood]:
-            return lambda transaction: _around.neighbourhood(transaction, where, query, held=held)
+            return lambda transaction: self._around.neighbourhood(transaction, query, held=held)
 
         try:
             return await self._link.write(found(held=True))

@@ -1,14 +1,15 @@
 """What the file knows around a task.
 
-Every part is a range of one covering index, and then the rows of what is told; so its price depends
-on how much it returns and not on how much is kept.
+Every part is a range of one covering index, and then the rows of what is told and was not told
+lately; so its price depends on how much it returns and not on how much is kept.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from fleet_adapters.sqlite._mapping import TEXT, load, to_bytes, to_text
@@ -16,6 +17,7 @@ from fleet_core.domain.codec import from_data
 from fleet_core.domain.context import EarlierPlan, Neighbourhood, NeighbourhoodQuery
 from fleet_core.domain.decision import Decision, DecisionStanding
 from fleet_core.domain.told import ToldDecision, as_recorded, titled
+from fleet_core.recent import Recent
 
 ANCESTOR = "SELECT id FROM decision WHERE plan_id = ? AND task_id = ? AND superseded_by IS NULL"
 AFFECTING = (
@@ -45,6 +47,7 @@ _TITLES = (
     " WHERE decision IN (SELECT value FROM json_each(?)) AND by = ?"
 )
 _DOCUMENT = "SELECT document FROM decision WHERE id = ?"
+_CHARACTERS = 8_000_000  # of what is kept
 _STANDINGS = {standing.value: standing for standing in DecisionStanding}
 
 
@@ -68,34 +71,58 @@ def told_row(decision: int | None, told: ToldDecision) -> tuple[object, ...]:
     )
 
 
-def neighbourhood(cursor: sqlite3.Cursor, path: Path, query: NeighbourhoodQuery) -> Neighbourhood:
-    """What bears on a task; see the port."""
-    number, revision = story(cursor, to_bytes(query.story))
-    if not revision:
-        return Neighbourhood(0)
-    plan, task, before = to_bytes(query.plan_id), to_bytes(query.task_id), query.before_ms
-    ancestors = [
-        found
-        for ancestor in query.ancestors
-        for found in _ids(cursor, ANCESTOR, (plan, to_bytes(ancestor)))
-    ]
-    affecting = _ids(cursor, AFFECTING, (number, task, before, plan, query.limit))
-    taken = set(affecting)
-    role = to_bytes(query.role)
-    siblings = _rest(cursor, SIBLINGS, (number, role, before, plan), taken, query.limit)
-    taken.update(siblings)
-    timeline = _rest(cursor, TIMELINE, (number, before, plan), taken, query.limit)
-    plans = cursor.execute(_PLANS, (before, number, before, plan, query.limit)).fetchall()
-    found = _told(cursor, path, _WHOLE, [*ancestors, *affecting, *siblings], query.told_by)
-    names = _told(cursor, path, _TITLES, timeline, query.told_by)
-    return Neighbourhood(
-        revision,
-        tuple(found[one] for one in ancestors),
-        tuple(found[one] for one in affecting),
-        tuple(found[one] for one in siblings),
-        tuple(EarlierPlan(to_text(row[0]), to_text(row[1]), row[2], row[3]) for row in plans),
-        tuple(names[one] if names[one].by else titled(names[one]) for one in timeline),
-    )
+class Around:
+    """Reads neighbourhoods; what it told last is kept, since a decision never changes.
+
+    Args:
+        path: the file, for messages.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: Recent[tuple[int, str, bool], ToldDecision] = Recent(_CHARACTERS)
+
+    def neighbourhood(self, cursor: sqlite3.Cursor, query: NeighbourhoodQuery) -> Neighbourhood:
+        """What bears on a task; see the port."""
+        number, revision = story(cursor, to_bytes(query.story))
+        if not revision:
+            return Neighbourhood(0)
+        plan, task, before = to_bytes(query.plan_id), to_bytes(query.task_id), query.before_ms
+        ancestors = [
+            found
+            for ancestor in query.ancestors
+            for found in _ids(cursor, ANCESTOR, (plan, to_bytes(ancestor)))
+        ]
+        affecting = _ids(cursor, AFFECTING, (number, task, before, plan, query.limit))
+        taken = set(affecting)
+        role = to_bytes(query.role)
+        siblings = _rest(cursor, SIBLINGS, (number, role, before, plan), taken, query.limit)
+        taken.update(siblings)
+        timeline = _rest(cursor, TIMELINE, (number, before, plan), taken, query.limit)
+        plans = cursor.execute(_PLANS, (before, number, before, plan, query.limit)).fetchall()
+        by = query.told_by
+        whole = iter(self._tell(cursor, [*ancestors, *affecting, *siblings], by, whole=True))
+        return Neighbourhood(
+            revision,
+            tuple(islice(whole, len(ancestors))),
+            tuple(islice(whole, len(affecting))),
+            tuple(islice(whole, len(siblings))),
+            tuple(EarlierPlan(to_text(row[0]), to_text(row[1]), row[2], row[3]) for row in plans),
+            tuple(self._tell(cursor, timeline, by, whole=False)),
+        )
+
+    def _tell(
+        self, cursor: sqlite3.Cursor, numbers: Sequence[int], by: str, *, whole: bool
+    ) -> list[ToldDecision]:
+        """What is told of decisions by their rows; as recorded, where it is not told so."""
+        kept = self._told.known((number, by, whole) for number in numbers)
+        found = {key[0]: told for key, told in kept.items()}
+        missing = [number for number in numbers if number not in found]
+        if missing:
+            for number, told in _read(cursor, self._path, missing, by, whole=whole):
+                found[number] = told
+                self._told.put((number, by, whole), told, told.characters)
+        return [found[number] for number in numbers]
 
 
 def _ids(cursor: sqlite3.Cursor, query: str, values: tuple[object, ...]) -> list[int]:
@@ -109,27 +136,28 @@ def _rest(
     return [number for number in found if number not in taken][:limit]
 
 
-def _told(
-    cursor: sqlite3.Cursor, path: Path, query: str, numbers: Iterable[int], by: str
-) -> dict[int, ToldDecision]:
-    """What is told of decisions by their rows; as recorded, where it is not told so."""
-    wanted = list(numbers)
-    rows = cursor.execute(query, (json.dumps(wanted), to_bytes(by))).fetchall()
-    found = {
-        number: ToldDecision(
-            decision_id.decode(*TEXT),
-            task_id.decode(*TEXT),
-            title.decode(*TEXT),
-            _STANDINGS[standing],
-            rationale.decode(*TEXT),
-            text.decode(*TEXT),
-            by,
+def _read(
+    cursor: sqlite3.Cursor, path: Path, numbers: Sequence[int], by: str, *, whole: bool
+) -> Iterator[tuple[int, ToldDecision]]:
+    lacking = set(numbers)
+    query = _WHOLE if whole else _TITLES
+    for row in cursor.execute(query, (json.dumps(numbers), to_bytes(by))).fetchall():
+        number, decision_id, task_id, title, standing, rationale, text = row
+        lacking.discard(number)
+        yield (
+            number,
+            ToldDecision(
+                decision_id.decode(*TEXT),
+                task_id.decode(*TEXT),
+                title.decode(*TEXT),
+                _STANDINGS[standing],
+                rationale.decode(*TEXT),
+                text.decode(*TEXT),
+                by,
+            ),
         )
-        for number, decision_id, task_id, title, standing, rationale, text in rows
-    }
-    for number in wanted:
-        if number not in found:
-            (document,) = cursor.execute(_DOCUMENT, (number,)).fetchone()
-            source = f"{path}: decision {number}"
-            found[number] = as_recorded(from_data(Decision, load(document), source=source))
-    return found
+    for number in lacking:
+        (document,) = cursor.execute(_DOCUMENT, (number,)).fetchone()
+        source = f"{path}: decision {number}"
+        told = as_recorded(from_data(Decision, load(document), source=source))
+        yield number, told if whole else titled(told)

@@ -36,6 +36,7 @@ class SqliteContextGraph(ContextGraph):
     def __init__(self, file: File) -> None:
         self._writer = file.writer
         self._path = file.path
+        self._around = _around.Around(file.path)
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
@@ -50,7 +51,7 @@ class SqliteContextGraph(ContextGraph):
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
         return await self._writer.read(
-            _in_snapshot(lambda cursor: _around.neighbourhood(cursor, self._path, query))
+            _in_snapshot(lambda cursor: self._around.neighbourhood(cursor, query))
         )
 
     async def decision(self, decision_id: str) -> Decision | None:

@@ -15,6 +15,7 @@ import pytest
 from fleet_adapters.grpc import plugin
 from fleet_adapters.grpc.context_server import Hydration, serve_context
 from fleet_adapters.grpc.executor_server import serve_executor
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.serving import Served
 from fleet_adapters.grpc.settings import (
     GrpcExecutorSettings,
@@ -100,6 +101,7 @@ class Fleet:
             Councils(state, COUNCILS),
             Sessions(hydrate, state, self.stores.clock),
             self.stores.blobs,
+            PackCache(state, found, lambda: "test"),
         )
 
     @asynccontextmanager

@@ -27,6 +27,7 @@ from fleet_core.domain.job import Evidence, Standing
 from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.errors import Unavailable
 from fleet_core.ports.context_graph import ContextGraph
+from fleet_core.ports.state_store import Put
 from fleet_core.usecases import keys
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.contracts.hydrator import PLAN, decided
@@ -366,6 +367,34 @@ async def test_a_session_gives_the_same_packs_whatever_was_recorded_meanwhile(
         assert await again.RehydrateSession(alone) == first
     fresh = await stub.RehydrateSession(session("s2", "DEV"))
     assert "Use stone." in fresh.packs[0].pack.text
+
+
+async def test_a_pack_is_made_again_only_once_its_story_has_changed(
+    fleet: Any, stub: Any, stores: Stores
+) -> None:
+    await recorded(stub)
+    first = await stub.GetContext(asking())
+    kept = [document.key for document in await stores.state.scan("pack/")]
+    assert len(kept) == 1
+    # What is answered with is what is kept: another text in its place is answered with too.
+    (document,) = await stores.state.get(kept)
+    assert document is not None
+    changed = document.value.replace(b"Put it on.", b"Put it off")
+    await stores.state.commit([Put(kept[0], changed)])
+    again = await stub.GetContext(asking())
+    assert again.pack.pack.text == first.pack.pack.text.replace("Put it on.", "Put it off")
+    for other in (asking(budget=BUDGET - 1), asking("base"), asking(role="QA")):
+        assert "Put it off" not in (await stub.GetContext(other)).pack.pack.text
+    async with (
+        fleet.context() as second,
+        grpc.aio.insecure_channel(second.address) as channel,
+    ):
+        assert await ContextServiceStub(channel).GetContext(asking()) == again
+        await fleet.hydration().hydrator.record(decided("base", "Use stone."))
+        anew = await ContextServiceStub(channel).GetContext(asking())
+    assert "Use stone." in anew.pack.pack.text
+    assert anew.pack.pack.revision == first.pack.pack.revision + 1
+    assert await stub.GetContext(asking()) == anew
 
 
 async def test_of_several_that_begin_a_session_all_are_given_the_same(stub: Any) -> None:

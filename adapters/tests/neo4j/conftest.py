@@ -1,25 +1,27 @@
-"""One real server for all tests that leave it as it is; the graph is opened through the plugin."""
+"""One real server for all tests; the graph is opened through the plugin."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import resource
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
-from neo4j import AsyncDriver, AsyncGraphDatabase
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from neo4j import AsyncDriver, AsyncGraphDatabase, Query
 
 from fleet_adapters.neo4j import plugin
-from fleet_bootstraps.stack.neo4j import Neo4jServer, neo4j_server
-from fleet_bootstraps.stack.neo4j_libraries import ensure_neo4j
+from fleet_bootstraps.stack.neo4j import USER, Neo4jServer, neo4j_server
+from fleet_bootstraps.stack.neo4j_libraries import cached_servers, ensure_neo4j
 from fleet_core.errors import PluginError, Unavailable
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_plugins.api import FactoryContext
@@ -54,64 +56,42 @@ class Opener:
 
 @pytest.fixture(scope="session")
 def libraries() -> Path:
-    """Neo4j's, fetched once for all runs: to FLEET_TEST_SERVERS, else into the user's cache."""
-    named = os.environ.get("FLEET_TEST_SERVERS")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    kept = Path(named) if named else cache / "swe-ai-fleet" / "servers"
+    """Neo4j's, fetched once for all runs."""
     try:
-        return asyncio.run(ensure_neo4j(kept))
+        return asyncio.run(ensure_neo4j(cached_servers()))
     except (PluginError, Unavailable) as error:
         pytest.skip(f"the Neo4j suite did not run: {error}; then run: make test ARGS='-k neo4j'")
 
 
-@pytest.fixture(scope="session")
-def shared_server(
-    libraries: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Neo4jServer]:
-    folder = tmp_path_factory.mktemp("neo4j")
-    with start_blocking_portal() as portal:
-        server = portal.wrap_async_context_manager(portal.call(neo4j_server, folder, libraries))
-        with server as running:
-            yield running
-
-
-@pytest.fixture
-async def opener(shared_server: Neo4jServer, tmp_path: Path) -> AsyncIterator[Opener]:
-    async with AsyncExitStack() as stack:
-        yield Opener(shared_server.uri, tmp_path, stack, {PASSWORD: shared_server.password})
-
-
-@pytest.fixture
-async def driver(shared_server: Neo4jServer) -> AsyncIterator[AsyncDriver]:
-    """The bare driver on the shared server."""
-    auth = ("neo4j", shared_server.password)
-    async with AsyncGraphDatabase.driver(shared_server.uri, auth=auth) as driver:
-        yield driver
-
-
 @dataclass
 class Server:
-    """A server of the test's own, to be stopped, killed, and started again where it was."""
+    """A server that may be stopped, killed, and started again where it was.
+
+    All tests use one, since a start costs more than they do; it lives in the portal's loop, which
+    outlasts theirs.
+
+    Attributes:
+        settings: that it runs with; None while it does not, or where they are not to be relied on.
+    """
 
     folder: Path
     libraries: Path
+    portal: BlockingPortal
     running: Neo4jServer | None = None
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    settings: Mapping[str, str] | None = None
+    held: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    async def start(self, **settings: str) -> Neo4jServer:
-        given = {name.replace("__", "."): value for name, value in settings.items()}
-        self.running = await self.stack.enter_async_context(
-            neo4j_server(
-                self.folder,
-                self.libraries,
-                port=self.running.port if self.running else 0,
-                settings=given,
-            )
-        )
-        return self.running
+    async def ready(self, settings: Mapping[str, str]) -> None:
+        """See that it runs with those settings, whatever the test before has done to it."""
+        if self.settings != settings:
+            await self.stop()
+            await self._in_portal(self._start, settings)
+
+    async def start(self, **settings: str) -> None:
+        await self.ready({name.replace("__", "."): value for name, value in settings.items()})
 
     async def stop(self) -> None:
-        await self.stack.aclose()
+        await self._in_portal(self._stop)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.running
@@ -121,24 +101,88 @@ class Server:
         self.signal(signal.SIGKILL)
         await self.stop()
 
+    def limit_files(self, size: int) -> None:
+        """As a disk that takes no more: its log of transactions may not grow beyond this."""
+        assert self.running
+        limits = (size, resource.RLIM_INFINITY)
+        resource.prlimit(self.running.pid, resource.RLIMIT_FSIZE, limits)
+        self.settings = None
 
-@pytest.fixture
-async def server(tmp_path: Path, libraries: Path) -> AsyncIterator[Server]:
-    server = Server(tmp_path / "server", libraries)
-    await server.start()
-    try:
+    async def emptied(self) -> None:
+        """As new: without data, constraints and indexes."""
+        assert self.running
+        auth = (USER, self.running.password)
+        async with (
+            AsyncGraphDatabase.driver(self.running.uri, auth=auth) as driver,
+            driver.session() as session,
+        ):
+            delete = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 50 ROWS"
+            await (await session.run(delete)).consume()
+            for what, rows in (
+                ("CONSTRAINT", "SHOW CONSTRAINTS YIELD name"),
+                ("INDEX", "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP'"),
+            ):
+                for name in [row["name"] async for row in await session.run(rows)]:
+                    await (await session.run(Query(f"DROP {what} {name}"))).consume()
+
+    async def _in_portal(self, call: Callable[..., Awaitable[None]], *args: Any) -> None:
+        await asyncio.wrap_future(self.portal.start_task_soon(call, *args))
+
+    async def _start(self, settings: Mapping[str, str]) -> None:
+        port = self.running.port if self.running else 0
+        serving = neo4j_server(
+            self.folder, self.libraries, port=port, settings=settings, short_lived=True
+        )
+        self.running = await self.held.enter_async_context(serving)
+        self.settings = settings
+
+    async def _stop(self) -> None:
+        self.settings = None
+        await self.held.aclose()
+
+
+@pytest.fixture(scope="session")
+def one_server(libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with start_blocking_portal() as portal:
+        server = Server(tmp_path_factory.mktemp("neo4j"), libraries, portal)
         yield server
-    finally:
-        await server.stop()
+        portal.call(server._stop)
 
 
 @pytest.fixture
-async def own(server: Server, tmp_path: Path) -> AsyncIterator[Opener]:
-    """Opens graphs on `server`."""
+async def server(one_server: Server, request: pytest.FixtureRequest) -> Server:
+    """It, with the settings of the test's parameter; as it is without any, where there is none."""
+    await one_server.ready(getattr(request, "param", {}))
+    return one_server
+
+
+@pytest.fixture
+async def empty(server: Server) -> Server:
+    await server.emptied()
+    return server
+
+
+@pytest.fixture
+async def opener(server: Server, tmp_path: Path) -> AsyncIterator[Opener]:
     assert server.running
     async with AsyncExitStack() as stack:
-        secrets = {PASSWORD: server.running.password}
-        yield Opener(server.running.uri, tmp_path, stack, secrets)
+        yield Opener(server.running.uri, tmp_path, stack, {PASSWORD: server.running.password})
+
+
+@pytest.fixture
+async def driver(server: Server) -> AsyncIterator[AsyncDriver]:
+    """The bare driver on the server."""
+    assert server.running
+    auth = (USER, server.running.password)
+    async with AsyncGraphDatabase.driver(server.running.uri, auth=auth) as driver:
+        yield driver
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What the driver leaves is collected here, and not within another test."""
+    yield
+    gc.collect()
 
 
 async def _again(act: Callable[[], Awaitable[Any]]) -> Any:

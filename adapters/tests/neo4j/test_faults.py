@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -22,21 +20,15 @@ from fleet_plugins.contracts.stories import Story
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.connected,
+    pytest.mark.usefixtures("collected"),
     # The driver leaves its socket to the collector where it is cancelled while it connects.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 Again = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """What the driver leaves is collected here, and not within another test."""
-    yield
-    gc.collect()
-
-
-async def test_a_restarted_server_is_used_again(server: Any, own: Any, again: Again) -> None:
-    graph: ContextGraph = await again(lambda: own.open(timeout_ms=3_000))
+async def test_a_restarted_server_is_used_again(server: Any, opener: Any, again: Again) -> None:
+    graph: ContextGraph = await again(lambda: opener.open(timeout_ms=3_000))
     story = Story()
     decision = story.decision("p", "T1")
     revision = await again(lambda: graph.record_decision(decision, 10))
@@ -56,8 +48,10 @@ async def test_a_restarted_server_is_used_again(server: Any, own: Any, again: Ag
     assert await again(lambda: graph.record_plan(story.plan("p"))) == revision + 1
 
 
-async def test_what_was_acknowledged_survives_a_kill(server: Any, own: Any, again: Again) -> None:
-    graph: ContextGraph = await own.open()
+async def test_what_was_acknowledged_survives_a_kill(
+    server: Any, opener: Any, again: Again
+) -> None:
+    graph: ContextGraph = await opener.open()
     story = Story()
     acknowledged: dict[int, str] = {}
     enough = asyncio.Event()
@@ -88,8 +82,8 @@ async def test_what_was_acknowledged_survives_a_kill(server: Any, own: Any, agai
     assert (found.revision, len(found.siblings)) == (revision, revision)
 
 
-async def test_no_call_waits_for_ever(server: Any, own: Any, again: Again) -> None:
-    graph: ContextGraph = await again(lambda: own.open(timeout_ms=1_500))
+async def test_no_call_waits_for_ever(server: Any, opener: Any, again: Again) -> None:
+    graph: ContextGraph = await again(lambda: opener.open(timeout_ms=1_500))
     story = Story()
     await again(lambda: graph.record_plan(story.plan("p")))
     server.signal(signal.SIGSTOP)
@@ -133,14 +127,13 @@ async def test_callers_that_go_away_leave_nothing_half_done(opener: Any) -> None
     assert len(found.siblings) == revision - 1
 
 
-async def test_a_read_only_database_is_read_and_not_written(server: Any, own: Any) -> None:
-    graph: ContextGraph = await own.open()
+async def test_a_read_only_database_is_read_and_not_written(server: Any, opener: Any) -> None:
+    graph: ContextGraph = await opener.open()
     story = Story()
     revision = await graph.record_decision(story.decision("p", "T1"), 10)
-    await own.stack.aclose()
-    await server.stop()
+    await opener.stack.aclose()
     await server.start(server__databases__default_to_read_only="true")
-    graph = await own.open()
+    graph = await opener.open()
     writes: list[Callable[[], Awaitable[int]]] = [
         lambda: graph.record_plan(story.plan("p")),
         lambda: graph.record_decision(story.decision("p", "T2"), 10),
@@ -155,17 +148,17 @@ async def test_a_read_only_database_is_read_and_not_written(server: Any, own: An
     assert await graph.revision(story.name) == revision
 
 
-async def test_an_empty_database_that_is_read_only_is_refused(server: Any, own: Any) -> None:
-    await server.stop()
-    await server.start(server__databases__default_to_read_only="true")
+async def test_an_empty_database_that_is_read_only_is_refused(empty: Any, opener: Any) -> None:
+    await empty.start(server__databases__default_to_read_only="true")
     with pytest.raises(StoreError, match="is read-only"):
-        await own.open()
+        await opener.open()
 
 
-async def test_a_write_that_needs_too_much_memory_is_refused_whole(server: Any, own: Any) -> None:
-    await server.stop()
-    await server.start(db__memory__transaction__max="2m")
-    graph: ContextGraph = await own.open()
+@pytest.mark.parametrize("server", [{"db.memory.transaction.max": "2m"}], indirect=True)
+async def test_a_write_that_needs_too_much_memory_is_refused_whole(
+    server: Any, opener: Any
+) -> None:
+    graph: ContextGraph = await opener.open()
     story = Story()
     with pytest.raises(StoreError, match="memory") as caught:
         await graph.record_decision(story.decision("p", "T1", text="x" * 8_000_000), 10)
@@ -176,14 +169,12 @@ async def test_a_write_that_needs_too_much_memory_is_refused_whole(server: Any, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process that runs")
 async def test_a_full_disk_loses_nothing_that_was_acknowledged(
-    server: Any, own: Any, again: Again
+    server: Any, opener: Any, again: Again
 ) -> None:
-    graph: ContextGraph = await own.open()
+    graph: ContextGraph = await opener.open()
     story = Story()
     revision = await graph.record_decision(story.decision("p", "T1"), 10)
-    # As a disk that takes no more: its log of transactions may not grow beyond this.
-    limits = (512 * 1024, resource.RLIM_INFINITY)
-    resource.prlimit(server.running.pid, resource.RLIMIT_FSIZE, limits)
+    server.limit_files(512 * 1024)
     large = story.decision("p", "T2", text="x" * 3_000_000)
     with pytest.raises(StoreError) as refused:
         await graph.record_decision(large, 20)

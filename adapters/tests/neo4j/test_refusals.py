@@ -103,10 +103,10 @@ async def _all_of(driver: AsyncDriver) -> int:
     return int(counted.records[0][0])
 
 
-async def test_it_is_made_ready_once_by_however_many_open_it(server: Any, own: Any) -> None:
+async def test_it_is_made_ready_once_by_however_many_open_it(empty: Any, opener: Any) -> None:
     async with AsyncExitStack() as stack:
-        own.stack = stack
-        graphs = await asyncio.gather(*(own.open() for _ in range(6)))
+        opener.stack = stack
+        graphs = await asyncio.gather(*(opener.open() for _ in range(6)))
         story = Story()
         await asyncio.gather(*(g.record_plan(story.plan(str(n))) for n, g in enumerate(graphs)))
         assert await graphs[0].revision(story.name) == len(graphs)
@@ -123,20 +123,20 @@ async def test_a_migration_that_was_cut_short_is_finished(opener: Any, driver: A
     assert {name: states[name] for name in made} == dict.fromkeys(made, "ONLINE")
 
 
-async def test_foreign_data_under_our_labels_stops_the_opening(server: Any, own: Any) -> None:
-    auth = ("neo4j", server.running.password)
-    async with AsyncGraphDatabase.driver(server.running.uri, auth=auth) as bare:
+async def test_foreign_data_under_our_labels_stops_the_opening(empty: Any, opener: Any) -> None:
+    auth = ("neo4j", empty.running.password)
+    async with AsyncGraphDatabase.driver(empty.running.uri, auth=auth) as bare:
         await bare.execute_query("CREATE (:Story {story: 'x'}), (:Story {story: 'x'})")
         with pytest.raises(StoreError, match="constraints") as caught:
-            await own.open()
+            await opener.open()
         assert "database" in caught.value.hint
         await bare.execute_query("MATCH (s:Story) DELETE s")
         await bare.execute_query("CREATE INDEX theirs FOR (s:Story) ON (s.story)")
         with pytest.raises(StoreError, match="indexes") as caught:
-            await own.open()
+            await opener.open()
         assert "database" in caught.value.hint
         await bare.execute_query("DROP INDEX theirs")
-    assert await (await own.open()).revision("x") == 0
+    assert await (await opener.open()).revision("x") == 0
 
 
 async def test_a_decision_that_somebody_spoilt_is_no_decision(

@@ -14,7 +14,13 @@ import pytest
 from fleet_core.errors import StoreError, Unavailable
 from fleet_plugins.contracts.stories import Story
 
-pytestmark = [pytest.mark.anyio, pytest.mark.connected]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.connected,
+    pytest.mark.usefixtures("collected"),
+    # The driver leaves its socket to the collector where it is cancelled while it connects.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +52,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def secured(server: Any, own: Any, pki: Path) -> AsyncIterator[Any]:
+async def secured(server: Any, opener: Any, pki: Path) -> AsyncIterator[Any]:
     """Opens graphs by TLS on a server that asks for a certificate; files are named in `pki`."""
-    await server.stop()
     trusted = server.folder / "trusted"
     trusted.mkdir()
     shutil.copy(pki / "ca.pem", trusted)
@@ -62,10 +67,10 @@ async def secured(server: Any, own: Any, pki: Path) -> AsyncIterator[Any]:
         "dbms.ssl.policy.bolt.client_auth": "REQUIRE",
     }
     await server.start(**settings)
-    own.uri, own.home = server.running.uri.replace("bolt:", "bolt+s:"), pki
+    opener.uri, opener.home = server.running.uri.replace("bolt:", "bolt+s:"), pki
     async with AsyncExitStack() as stack:
-        own.stack = stack
-        yield own
+        opener.stack = stack
+        yield opener
 
 
 async def test_it_is_used_with_a_certificate_and_refused_without(secured: Any) -> None:

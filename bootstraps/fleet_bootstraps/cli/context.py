@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fleet_bootstraps.cli.outcome import Exit
 from fleet_bootstraps.cli.output import block, emit, line, table
 from fleet_bootstraps.cli.planned import planned
 from fleet_bootstraps.cli.session import Session
 from fleet_bootstraps.councils import configured
 from fleet_bootstraps.report.data import ledger_entry
+from fleet_bootstraps.services.roles import with_required
 from fleet_core.domain.context import ContextPack, PackRequest
 from fleet_core.domain.council import role_name
 from fleet_core.domain.plan import DEFAULT_PHASE, PHASES
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import InputError
+from fleet_core.ports.hydrator import Hydrator
+from fleet_core.ports.state_store import StateStore
 from fleet_core.usecases import keys
 from fleet_core.usecases.documents import load_object
 from fleet_core.usecases.hydrate import Hydrate
@@ -44,8 +50,7 @@ async def context(
         raise InputError(
             f"there is no phase {phase!r}", close_matches(phase, PHASES), field="--phase"
         )
-    async with opened.ports(*_PORTS) as ports:
-        bus, state, blobs = (ports[port] for port in _PORTS[:3])
+    async with _hydrator(opened) as (hydrator, state):
         (document,) = await state.get([keys.plan(given.plan_id)])
         approved_ms = opened.context.clock()
         if document is not None:
@@ -59,11 +64,27 @@ async def context(
             opened.profile.settings.context.budget,
             phase or given.plan.task(task).phase or DEFAULT_PHASE,
         )
-        stores = Stores(bus, state, blobs, opened.context.clock)
-        hydrate = Hydrate(ports[PortName.GRAPH], ports[PortName.MODEL]["default"], stores, REDACTOR)
-        pack = await hydrate.pack(request)
+        pack = await hydrator.pack(request)
     _print(pack, as_json=as_json)
     return Exit.DONE
+
+
+@asynccontextmanager
+async def _hydrator(opened: Session) -> AsyncIterator[tuple[Hydrator, StateStore]]:
+    """What makes packs, and the state: the profile's own hydrator where it asks a service.
+
+    One that would make them in this process would record events meanwhile, which is not asked for.
+    """
+    asked = with_required((PortName.HYDRATOR, PortName.STATE), opened.profile.bindings)
+    if PortName.GRAPH not in asked:
+        async with opened.ports(*asked) as ports:
+            yield ports[PortName.HYDRATOR], ports[PortName.STATE]
+        return
+    async with opened.ports(*_PORTS) as ports:
+        bus, state, blobs = (ports[port] for port in _PORTS[:3])
+        stores = Stores(bus, state, blobs, opened.context.clock)
+        model = ports[PortName.MODEL]["default"]
+        yield Hydrate(ports[PortName.GRAPH], model, stores, REDACTOR), state
 
 
 def _print(pack: ContextPack, *, as_json: bool) -> None:

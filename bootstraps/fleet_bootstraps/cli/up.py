@@ -19,7 +19,7 @@ from fleet_bootstraps.services.roles import Role
 from fleet_bootstraps.stack.health import watch
 from fleet_bootstraps.stack.overview import ENDED, Overview, overview
 from fleet_bootstraps.stack.ports import parsed
-from fleet_bootstraps.stack.up import Asked, Ended, Stack, running_stack
+from fleet_bootstraps.stack.up import NEO4J_PASSWORD, Asked, Ended, Stack, running_stack
 from fleet_plugins.api import PortName
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -87,13 +87,26 @@ def _next(opened: Session, asked: Asked, stack: Stack) -> list[str]:
     sets = [*asked.sets, *(entry for entry in stack.sets if _differs(opened, entry))]
     options = ["--profile", asked.profile] if asked.profile != "fleet" else []
     options += [word for entry in sets for word in ("--set", entry)]
+    told = [shlex.join(["fleet", "--home", str(opened.home), "submit", "PLAN", *options])]
+    told += _graph_told(opened, asked, stack)
     pages = [part.address for part in stack.parts if part.name == Role.MONITOR]
     scheme = "https" if opened.profile.settings.service(Role.MONITOR).tls_cert else "http"
     return [
         *(f"watch it at {scheme}://{address}/" for address in pages),
-        shlex.join(["fleet", "--home", str(opened.home), "submit", "PLAN", *options]),
+        *told,
         f"logs and data: {opened.home / 'stack'}; Ctrl-C ends all of it",
     ]
+
+
+def _graph_told(opened: Session, asked: Asked, stack: Stack) -> list[str]:
+    """How commands that open the graph themselves find it, where its server asks for our secret."""
+    file = stack.environ.get(f"{NEO4J_PASSWORD}_FILE")
+    if file is None:
+        return []
+    sets = [*asked.sets, *(entry for entry in stack.sets if entry.startswith("graph."))]
+    words = ["fleet", "--home", str(opened.home), "story", "list", "--profile", asked.profile]
+    words += [word for entry in sets for word in ("--set", entry)]
+    return [f"{NEO4J_PASSWORD}_FILE={shlex.quote(file)} {shlex.join(words)}"]
 
 
 def _differs(opened: Session, entry: str) -> bool:

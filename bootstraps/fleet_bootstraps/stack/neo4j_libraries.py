@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -26,11 +27,12 @@ from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import NotFound, PluginError, StoreError, Unavailable
 
 VERSION = "5.26.30"
+OTHERWISE = "or set graph.uri to a Neo4j of your own, or do without: --set graph.use=sqlite"
+"""The way out where no server of ours can be had; follows another hint."""
 
 _LOG = logging.getLogger("fleet.stack")
 _FETCH_S = 900.0
 _LAST_WORDS = 600
-_OUT = "or start a Neo4j of your own, and set graph.uri"
 
 
 def described() -> Path:
@@ -41,6 +43,17 @@ def described() -> Path:
         if (folder / "pom.xml").is_file():
             return folder
     raise NotFound(f"there is neither {packaged} nor {tree}", "install swe-ai-fleet anew")
+
+
+def cached_servers() -> Path:
+    """Where tests, features and benches keep servers, which are fetched once for all runs.
+
+    FLEET_TEST_SERVERS, or else a folder in the user's cache.
+    """
+    if named := os.environ.get("FLEET_TEST_SERVERS"):
+        return Path(named)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "swe-ai-fleet" / "servers"
 
 
 def locked(text: str) -> Mapping[str, str]:
@@ -82,7 +95,7 @@ async def ensure_neo4j(servers: Path, *, maven: str | None = None) -> Path:
                 await asyncio.to_thread(require_locked, fetched, wanted)
                 fetched.replace(target)
     except OSError as error:
-        raise StoreError(f"{servers} cannot be written: {error.strerror}", _OUT) from None
+        raise StoreError(f"{servers} cannot be written: {error.strerror}", OTHERWISE) from None
     return target
 
 
@@ -94,7 +107,7 @@ def require_locked(folder: Path, wanted: Mapping[str, str]) -> None:
     """
     expected = {jar_name(coordinate): digest for coordinate, digest in wanted.items()}
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    hint = f"have your package registry serve Neo4j {VERSION} unchanged, {_OUT}"
+    hint = f"have your package registry serve Neo4j {VERSION} unchanged, {OTHERWISE}"
     for name in sorted(expected.keys() ^ there):
         verb = "was not fetched" if name in expected else "is not in libraries.lock"
         raise StoreError(f"Neo4j's {name} {verb}", hint)
@@ -115,7 +128,7 @@ async def by_jgo(wanted: Iterable[str], folder: Path) -> None:
     if find_spec("jgo") is None:
         raise PluginError(
             "Neo4j's libraries need Maven (mvn) or the package jgo to be fetched",
-            f"install swe-ai-fleet[servers], {_OUT}",
+            f"install swe-ai-fleet[servers], {OTHERWISE}",
         )
     await _run("jgo", [sys.executable, "-P", jgo_fetch.__file__, str(folder)], "\n".join(wanted))
 
@@ -133,7 +146,7 @@ async def _run(name: str, command: list[str], told: str) -> None:
         async with asyncio.timeout(_FETCH_S):
             said, _ = await process.communicate(told.encode())
     except TimeoutError:
-        raise Unavailable(f"{name} has not fetched Neo4j after {_FETCH_S:g} s", _OUT) from None
+        raise Unavailable(f"{name} has not fetched Neo4j after {_FETCH_S:g} s", OTHERWISE) from None
     finally:
         if process.returncode is None:
             process.kill()
@@ -142,7 +155,7 @@ async def _run(name: str, command: list[str], told: str) -> None:
         last = " ".join(said.decode("utf-8", "replace")[-_LAST_WORDS:].split())
         raise Unavailable(
             f"{name} could not fetch Neo4j: {last}",
-            f"see whether its repository can be reached, {_OUT}",
+            f"see whether its repository can be reached, {OTHERWISE}",
         )
 
 

@@ -8,10 +8,11 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fleet_adapters.ray.sessions import end_session
+from fleet_bootstraps.stack.child import end
 from fleet_bootstraps.stack.parts import Part, last_lines
 from fleet_bootstraps.stack.tied import tied
 from fleet_core.errors import FleetError, InputError, Unavailable
@@ -99,17 +100,7 @@ def _ended(code: int | None, name: str, log: Path) -> FleetError:
 
 async def _stop(process: Process, patience_s: float) -> None:
     """Ask it to end; kill it, and what it left, where it does not."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
     try:
-        async with asyncio.timeout(patience_s):
-            await process.wait()
-    except TimeoutError:
-        return  # it is killed below
+        await end(process, patience_s)
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
         end_session(process.pid)

@@ -171,8 +171,7 @@ class _Builder:
             except (InputError, NotFound, PluginError):
                 raise
             except FleetError as error:
-                log = self._log(name)
-                hint = error.hint if str(log) in error.hint else f"look at {log}"
+                hint = _with_log(error.hint, self._log(name))
                 raise Unavailable(f"{name} did not start: {error.message}", hint) from error
             yield part
 
@@ -295,6 +294,13 @@ class _Builder:
     def _settings(self, port: PortName) -> Any:
         bound: Any = self._profile.bindings[port]
         return bound.settings
+
+
+def _with_log(hint: str, log: Path) -> str:
+    """The hint, and the log if there is one that it does not name."""
+    if str(log) in hint or not log.exists():
+        return hint
+    return f"{hint}; look at {log}" if hint else f"look at {log}"
 
 
 def reachable(address: str) -> str:

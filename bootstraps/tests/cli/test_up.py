@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.connected,
     pytest.mark.slow,
+    pytest.mark.usefixtures("servers"),
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at /proc"),
 ]
 
@@ -43,17 +45,18 @@ ANYWHERE = (
     *("--port", "executor=0", "--port", "context=0", "--port", "orchestrator=0"),
     *("--port", "monitor=0"),
 )
-PARTS = ["nats", "valkey", "executor", "context", "orchestrator", "monitor"]
+PARTS = ["nats", "valkey", "neo4j", "executor", "context", "orchestrator", "monitor"]
+IN_A_FILE = ("--set", "graph.use=sqlite")  # where the graph does not matter: no JVM to wait for
 START_S = 100.0
 END_S = 40.0  # more than a service may take that lost its bus while it ended
 
 
 @asynccontextmanager
-async def model() -> AsyncIterator[list[str]]:
-    """A model's server, and the options that bind it and a runner without Ray."""
+async def model(graph: Sequence[str] = ("--port", "neo4j=0")) -> AsyncIterator[list[str]]:
+    """A model's server, and the options that bind it, a runner without Ray, and the graph."""
     async with serve_script(parse_script({"answers": list(ANSWERS)})) as server:
         sets = [f"model.base_url={server.base_url}", "runner.use=local"]  # it serves one model
-        yield [word for entry in sets for word in ("--set", entry)]
+        yield [*(word for entry in sets for word in ("--set", entry)), *graph]
 
 
 async def started(process: Process, *options: str) -> tuple[subprocess.Popen[str], Any]:
@@ -189,14 +192,11 @@ def servers(home: Path, libraries: Path) -> None:
     (home / "servers" / libraries.name).symlink_to(libraries)
 
 
-@pytest.mark.usefixtures("servers")
-async def test_a_graph_on_neo4j_is_started_kept_and_ended(
+async def test_the_graph_is_kept_and_opened_with_the_words_it_says(
     process: Process, plan: Plan, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with model() as options:
-        options += ["--set", "graph.use=neo4j", "--port", "neo4j=0"]
         running, told = await started(process, *options)
-        assert list(told["parts"]) == [*PARTS[:2], "neo4j", *PARTS[2:]]
         below = tree(running.pid)
         code, out, err = await ended(process("submit", plan(), "--json", *with_sets(told["set"])))
         assert code == 0, err
@@ -209,13 +209,40 @@ async def test_a_graph_on_neo4j_is_started_kept_and_ended(
         await ended(running)
         await none_left(below)
 
+        running = process("up", *ANYWHERE, *options)
+        said = await anext_with(_lines(running), "story list")
+        variable, *words = shlex.split(said)
+        assert words[0] == "fleet"
+        name, _, file = variable.partition("=")
+        assert (name, file) == (
+            "FLEET_STACK_NEO4J_PASSWORD_FILE",
+            str(home / "stack/neo4j/password"),
+        )
+        monkeypatch.setenv(name, file)
+        code, out, err = await ended(process(*words[1:]))
+        assert (code, out.split()) == (0, ["s"]), err
+        running.send_signal(signal.SIGTERM)
+        assert (await ended(running))[0] == 0
+
+
+async def test_without_a_graph_server_to_be_had_it_says_how_to_do_without(
+    process: Process, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (next((home / "servers").iterdir())).unlink()
+    failing = tmp_path / "mvn"
+    failing.write_text("#!/bin/sh\necho no route to the repository\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    async with model() as options:
+        code, _, err = await ended(process("up", *ANYWHERE, *options))
+        assert code == 3
+        assert "neo4j did not start: Maven could not fetch Neo4j: no route to the repository" in err
+        assert "set graph.uri to a Neo4j of your own" in err
+        assert "--set graph.use=sqlite" in err
+        assert "Traceback" not in err
+    async with model(IN_A_FILE) as options:
         running, told = await started(process, *options)
-        monkeypatch.setenv("FLEET_STACK_NEO4J_PASSWORD_FILE", str(home / "stack/neo4j/password"))
-        words = ("--json", "--profile", "fleet", "--plan", plan(), *with_sets(told["set"]))
-        asked = process("context", "a", *words)
-        code, out, err = await ended(asked)
-        assert code == 0, err
-        assert json.loads(out)["revision"] > 0
+        assert "neo4j" not in told["parts"]
         running.send_signal(signal.SIGTERM)
         assert (await ended(running))[0] == 0
 
@@ -235,11 +262,11 @@ async def test_nothing_outlives_a_killed_one(process: Process, home: Path) -> No
         assert (await ended(again))[0] == 0
 
 
-@pytest.mark.parametrize("part", ["nats", "executor", "context"])
+@pytest.mark.parametrize("part", ["nats", "neo4j", "executor", "context"])
 async def test_a_part_that_dies_is_shown_and_ends_the_whole(
     part: str, process: Process, home: Path
 ) -> None:
-    async with model() as options:
+    async with model(*() if part == "neo4j" else (IN_A_FILE,)) as options:
         running, told = await started(process, *options)
         below = tree(running.pid)
         log = Path(told["parts"][part]["log"])
@@ -255,7 +282,7 @@ async def test_a_part_that_dies_is_shown_and_ends_the_whole(
 
 
 async def test_a_second_one_is_told_of_the_first(process: Process, home: Path) -> None:
-    async with model() as options:
+    async with model(IN_A_FILE) as options:
         running, _ = await started(process, *options)
         code, _, err = await ended(process("up", *ANYWHERE, *options))
         assert code == 3
@@ -265,7 +292,7 @@ async def test_a_second_one_is_told_of_the_first(process: Process, home: Path) -
 
 
 async def test_a_signal_while_it_starts_ends_what_has_started(process: Process, home: Path) -> None:
-    async with model() as options:
+    async with model(IN_A_FILE) as options:
         running = process("up", *ANYWHERE, *options)
         assert running.stderr is not None
         while "executor: starting" not in await anyio.to_thread.run_sync(running.stderr.readline):
@@ -279,7 +306,7 @@ async def test_a_signal_while_it_starts_ends_what_has_started(process: Process, 
 
 
 async def test_a_service_that_does_not_start_says_why(process: Process, home: Path) -> None:
-    async with model() as options:
+    async with model(IN_A_FILE) as options:
         code, _, err = await ended(
             process("up", *ANYWHERE, *options, "--set", "services.executor.tls_cert=no.pem")
         )
@@ -293,7 +320,7 @@ async def test_a_taken_port_is_named_before_anything_starts(process: Process, ho
         other.bind(("127.0.0.1", 0))
         other.listen()
         number = other.getsockname()[1]
-        async with model() as options:
+        async with model(IN_A_FILE) as options:
             code, _, err = await ended(
                 process("up", *ANYWHERE, *options, "--port", f"valkey={number}")
             )
@@ -325,10 +352,11 @@ SMALL = (
 async def test_the_whole_fleet_decides_with_ray_and_a_real_model(
     process: Process, plan: Plan, home: Path
 ) -> None:
-    options = [*SMALL, "--set", "runner.actors=1", "--port", "model=0"]
+    options = [*SMALL, "--set", "runner.actors=1", "--port", "model=0", "--port", "neo4j=0"]
     running, told = await started(process, *options)
-    servers = ["nats", "valkey", "model", "ray"]
-    assert list(told["parts"]) == [*servers, "executor", "context", "orchestrator", "monitor"]
+    servers = ["nats", "valkey", "neo4j", "model", "ray"]
+    services = ["executor", "context", "orchestrator", "monitor"]
+    assert list(told["parts"]) == servers + services
     below = tree(running.pid)
     sets = with_sets(told["set"])
     code, out, err = await ended(process("submit", plan(), "--json", *sets))
@@ -349,7 +377,7 @@ async def test_the_whole_fleet_decides_with_ray_and_a_real_model(
 async def test_a_service_that_cannot_work_is_shown_and_so_is_its_recovery(
     process: Process, home: Path
 ) -> None:
-    async with model() as options:
+    async with model(IN_A_FILE) as options:
         running = process("up", *ANYWHERE, *options)
         lines = _lines(running)
         nats = int((await anext_with(lines, "nats: ready")).rpartition("process ")[2].rstrip(")\n"))

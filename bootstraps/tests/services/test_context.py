@@ -44,6 +44,7 @@ SETS: Mapping[str, Any] = {
     "tokens.use": "memory",
     "state.use": "sqlite",
     "blobs.use": "sqlite",
+    "graph.use": "sqlite",
     "runner.use": "local",
     "deliberation.protocol": "vote",
     "councils.DEV.size": 1,

@@ -19,19 +19,17 @@ def profile(name: str, *sets: str, **environ: str) -> Profile:
 
 def test_the_fleet_needs_all_of_it() -> None:
     needs = needs_of(profile("fleet"))
-    assert list(needs.servers) == ["nats", "valkey", "model", "ray"]
+    assert list(needs.servers) == ["nats", "valkey", "neo4j", "model", "ray"]
+    assert needs.servers["neo4j"] == ("graph.uri",)
     assert needs.servers["valkey"] == ("blobs.url", "state.url")
     assert needs.services == ("executor", "context", "orchestrator", "monitor")
     assert needs.named == {}
 
 
-def test_a_graph_on_neo4j_needs_a_server_unless_it_is_named() -> None:
-    needs = needs_of(profile("fleet", "graph.use=neo4j"))
-    assert list(needs.servers) == ["nats", "valkey", "neo4j", "model", "ray"]
-    assert needs.servers["neo4j"] == ("graph.uri",)
-    needs = needs_of(profile("fleet", "graph.use=neo4j", "graph.uri=bolt://10.0.0.1"))
-    assert "neo4j" not in needs.servers
-    assert needs.named["neo4j"] == "graph.uri"
+def test_a_graph_in_a_file_needs_no_server() -> None:
+    needs = needs_of(profile("fleet", "graph.use=sqlite", "graph.path=graph.sqlite"))
+    assert list(needs.servers) == ["nats", "valkey", "model", "ray"]
+    assert needs.named == {}
 
 
 def test_the_embedded_profile_needs_an_orchestrator_and_no_server() -> None:
@@ -45,6 +43,7 @@ def test_the_embedded_profile_needs_an_orchestrator_and_no_server() -> None:
         ("state.url=valkey://127.0.0.1:6379/0 blobs.url=valkey://127.0.0.1:6379/0", "valkey"),
         ("bus.servers=nats://127.0.0.1:4222 tokens.servers=nats://127.0.0.1:4222", "nats"),
         ("runner.address=127.0.0.1:6380", "ray"),
+        ("graph.uri=bolt://10.0.0.1", "neo4j"),
         ("model.base_url=http://127.0.0.1:8000/v1", "model"),
     ],
 )

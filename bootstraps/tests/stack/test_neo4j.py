@@ -18,6 +18,7 @@ from fleet_bootstraps.stack.java import java_of
 from fleet_bootstraps.stack.jgo_fetch import jar_name
 from fleet_bootstraps.stack.neo4j import JAVA, neo4j_server
 from fleet_bootstraps.stack.neo4j_libraries import (
+    OTHERWISE,
     VERSION,
     by_jgo,
     described,
@@ -51,10 +52,10 @@ async def test_it_begins_with_what_its_folder_holds_and_ends(
         async with neo4j_server(folder, libraries, password="another one"):
             pass
     assert caught.value.hint
-    async with neo4j_server(folder, libraries, port=first.port) as again:
+    async with neo4j_server(folder, libraries, port=first.port, short_lived=True) as again:
         assert (again.uri, again.password) == (first.uri, first.password)
         os.kill(again.pid, signal.SIGKILL)
-    async with neo4j_server(folder, libraries, password=first.password):
+    async with neo4j_server(folder, libraries, password=first.password, short_lived=True):
         pass
     assert not (folder / "neo4j.pid").exists()
 
@@ -176,5 +177,6 @@ async def test_a_java_of_another_version_is_named(
         await java_of(JAVA)
     assert "swe-ai-fleet[servers]" in caught.value.hint
     monkeypatch.delenv("JAVA_HOME")
-    with pytest.raises(PluginError, match="there is none here"):
-        await java_of(JAVA)
+    with pytest.raises(PluginError, match="there is none here") as caught:
+        await java_of(JAVA, OTHERWISE)
+    assert "--set graph.use=sqlite" in caught.value.hint

@@ -100,6 +100,7 @@ def profile(home: Path, **sets: Any) -> Profile:
         "tokens.use": "memory",
         "state.use": "sqlite",
         "blobs.use": "sqlite",
+        "graph.use": "sqlite",
         "runner.use": "local",
         "deliberation.protocol": "vote",
         "services.context.listen": "127.0.0.1:0",

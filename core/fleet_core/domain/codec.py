@@ -235,16 +235,14 @@ def _union_decoder(args: tuple[typing.Any, ...]) -> _Decode:
 def _class_decoder(cls: typing.Any) -> _Decode:
     hints = typing.get_type_hints(cls)
     kind = getattr(cls, "KIND", None)
-    decoders: dict[str, _Decode] = {}
-    plain: dict[str, type] = {}
-    required = []
-    for field in dataclasses.fields(cls):
-        hint = hints[field.name]
-        decoders[field.name] = _decoder(hint)
-        if hint in _PLAIN:
-            plain[field.name] = hint
-        if field.default is _MISSING and field.default_factory is _MISSING:
-            required.append(field.name)
+    fields = dataclasses.fields(cls)
+    decoders = {field.name: _decoder(hints[field.name]) for field in fields}
+    plain = {field.name: hints[field.name] for field in fields if hints[field.name] in _PLAIN}
+    required = [
+        field.name
+        for field in fields
+        if field.default is _MISSING and field.default_factory is _MISSING
+    ]
 
     def decode(value: Json, at: str) -> object:
         if not isinstance(value, dict):

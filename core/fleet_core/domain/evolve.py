@@ -1,7 +1,7 @@
-"""A changed copy of a frozen slots dataclass, in a quarter of the time of `dataclasses.replace`.
+"""Frozen slots dataclasses without `__init__`, which sets every slot through `object.__setattr__`.
 
-The state is copied several times for each input; `replace` spends most of that in `__init__`,
-which sets every slot through `object.__setattr__`.
+A changed copy in a quarter of the time of `dataclasses.replace`: the state is copied several times
+for each input. A new one in half of its time: a ledger has a hundred entries.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -25,6 +25,19 @@ def evolve(value: T, **changes: object) -> T:
             raise TypeError(f"{cls.__name__} has no field {name!r}")
         setter(made, item)
     return made  # type: ignore[no-any-return]  # of the class of `value`
+
+
+def maker(cls: type[T]) -> Callable[..., T]:
+    """A function that makes one of this class from all of its fields, in their order."""
+    _, setters = _copier(cast("Any", cls))
+    names: dict[str, Any] = {"new": object.__new__, "cls": cls}
+    lines = [f"def made({', '.join(setters)}):", "    it = new(cls)"]
+    for number, (name, setter) in enumerate(setters.items()):
+        names[f"set{number}"] = setter
+        lines.append(f"    set{number}(it, {name})")
+    lines.append("    return it")
+    exec("\n".join(lines), names)  # noqa: S102 -- from field names only, as dataclasses do it
+    return names["made"]  # type: ignore[no-any-return]  # of that class
 
 
 @cache

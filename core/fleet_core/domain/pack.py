@@ -25,11 +25,13 @@ from fleet_core.domain.context import (
     LedgerEntry,
     PackRequest,
 )
+from fleet_core.domain.evolve import maker
 from fleet_core.domain.pack_items import HEADINGS, JOIN, Item
 from fleet_core.domain.scope import allowed
 from fleet_core.errors import InputError
 
 _NOWHERE = (0, 0)
+_ENTRY = maker(LedgerEntry)
 _LISTED = (ItemKind.CONCURRENT, ItemKind.SUMMARY, ItemKind.TIMELINE)
 
 

@@ -19,6 +19,7 @@ from fleet_core.domain.context import (
 )
 from fleet_core.domain.plan import Task
 from fleet_core.domain.told import ToldDecision
+from fleet_core.recent import Recent
 
 HEADINGS = {
     ItemKind.DEPENDENCY: "## Decisions this task builds on",
@@ -40,6 +41,7 @@ _LIKE_HEADING = re.compile(
 JOIN = "\n\n"
 _TOKENS_EACH = 200
 _FEWEST, _MOST = 10, 200
+_CHARACTERS = 8_000_000  # of the items that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +107,36 @@ def earlier_items(plans: Sequence[EarlierPlan]) -> list[Item]:
     ]
 
 
-def decision_items(around: Neighbourhood) -> list[Item]:
-    """The items of decisions, in order of priority; each appears once."""
-    kinds = (
-        (ItemKind.DEPENDENCY, around.ancestors, _decision),
-        (ItemKind.AFFECTING, around.affecting, _decision),
-        (ItemKind.SIBLING, around.siblings, _decision),
-        (ItemKind.TIMELINE, around.timeline, _entry),
-    )
-    items: dict[str, Item] = {}
-    for kind, decisions, item_of in kinds:
-        for told in decisions:
-            if told.decision_id not in items:
-                items[told.decision_id] = item_of(kind, told)
-    return list(items.values())
+class DecisionItems:
+    """The items of decisions; those made lately are kept, since a decision never changes."""
+
+    def __init__(self) -> None:
+        self._made: Recent[tuple[ItemKind, int], tuple[Item, ToldDecision]] = Recent(_CHARACTERS)
+
+    def of(self, around: Neighbourhood) -> list[Item]:
+        """In order of priority; each decision appears once."""
+        kinds = (
+            (ItemKind.DEPENDENCY, around.ancestors),
+            (ItemKind.AFFECTING, around.affecting),
+            (ItemKind.SIBLING, around.siblings),
+            (ItemKind.TIMELINE, around.timeline),
+        )
+        told: dict[str, tuple[ItemKind, ToldDecision]] = {}
+        for kind, decisions in kinds:
+            for one in decisions:
+                told.setdefault(one.decision_id, (kind, one))
+        made = self._made.known((kind, id(one)) for kind, one in told.values())
+        items = []
+        for kind, one in told.values():
+            known = made.get((kind, id(one)))
+            items.append(known[0] if known is not None else self._new(kind, one))
+        return items
+
+    def _new(self, kind: ItemKind, told: ToldDecision) -> Item:
+        item = _entry(kind, told) if kind is ItemKind.TIMELINE else _decision(kind, told)
+        # The decision is kept with its item, so that nothing else can have its `id` meanwhile.
+        self._made.put((kind, id(told)), (item, told), told.characters)
+        return item
 
 
 def by_priority(*groups: Sequence[Item]) -> list[Item]:

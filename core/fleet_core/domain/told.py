@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from fleet_core.domain.decision import Decision, DecisionStanding
 
+_IDS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class ToldDecision:
@@ -29,6 +31,11 @@ class ToldDecision:
     rationale: str = ""
     text: str = ""
     by: str = ""
+
+    @property
+    def characters(self) -> int:
+        """About as many as it holds, its ids included."""
+        return len(self.title) + len(self.rationale) + len(self.text) + _IDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from fleet_core.domain.codec import from_data
 from fleet_core.domain.context import (
     ANCHORS,
@@ -16,9 +15,9 @@ from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, 
 from fleet_core.domain.evolve import evolve
 from fleet_core.domain.pack import fill, texts_of, too_small
 from fleet_core.domain.pack_items import (
+    DecisionItems,
     Item,
     by_priority,
-    decision_items,
     earlier_items,
     own_items,
     query_of,
@@ -63,6 +62,7 @@ class Hydrate(Hydrator):
         self._blobs = stores.blobs
         self._clock = stores.clock
         self._counts = TokenCounts(model)
+        self._decisions = DecisionItems()
 
     async def pack(self, request: PackRequest) -> ContextPack:
         """See the port. Tokens are counted in one batch, and once more over the whole.
@@ -71,7 +71,7 @@ class Hydrate(Hydrator):
         """
         around = await self._around(request)
         plans = [*own_items(request), *earlier_items(around.plans)]
-        items = by_priority(await self._clean(plans), decision_items(around))
+        items = by_priority(await self._clean(plans), self._decisions.of(around))
         sizes = await self._counts.of(texts_of(items))
         without: dict[str, str] = {}
         name = self._model.tokenizer()
@@ -111,6 +111,8 @@ class Hydrate(Hydrator):
         """What bears on the task, as our redactor tells it."""
         around = await self._graph.neighbourhood(query_of(request, self._redactor.name))
         parts = (around.ancestors, around.affecting, around.siblings, around.timeline)
+        if {told.by for part in parts for told in part} <= {self._redactor.name}:
+            return around
         told = iter(await told_by(self._redactor, [one for part in parts for one in part]))
         ancestors, affecting, siblings, timeline = (tuple(next(told) for _ in p) for p in parts)
         return Neighbourhood(
@@ -119,7 +121,11 @@ class Hydrate(Hydrator):
 
     async def _clean(self, items: list[Item]) -> list[Item]:
         """The items without secrets."""
-        clean = iter(await self._redactor.clean([part for item in items for part in item.parts]))
+        parts = [part for item in items for part in item.parts]
+        found = await self._redactor.clean(parts)
+        if found == parts:
+            return items
+        clean = iter(found)
         return [evolve(item, parts=tuple(next(clean) for _ in item.parts)) for item in items]
 
     async def _handle(self, event: Event) -> None:

@@ -70,6 +70,11 @@ def council(role: str) -> str:
     return f"{COUNCIL}{role}"
 
 
+def pack(digest: str) -> str:
+    """A context pack as it was answered with, by the digest of its request."""
+    return f"pack/{digest}"
+
+
 def session(session_id: str) -> str:
     """Packs that are kept for a while."""
     return f"session/{session_id}"

@@ -23,8 +23,8 @@ from fleet_core.domain.decision import DecisionStanding
 from fleet_core.domain.model_call import estimate_tokens
 from fleet_core.domain.pack import fill, texts_of
 from fleet_core.domain.pack_items import (
+    DecisionItems,
     by_priority,
-    decision_items,
     earlier_items,
     own_items,
     query_of,
@@ -83,7 +83,7 @@ def packed(
         plan_id(plan), plan, "total", more.pop("role", "DEV"), 10**15, budget, **more
     )
     own = [*own_items(request), *earlier_items(around.plans)]
-    items = by_priority(own, decision_items(around))
+    items = by_priority(own, DecisionItems().of(around))
     sizes = {text: estimate_tokens(text) for text in texts_of(items)}
     return fill(request, items, 1, sizes, "estimate")
 

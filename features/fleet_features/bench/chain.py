@@ -3,11 +3,12 @@
 A plan of one task with a council of one (`vote`: one model call) goes from
 `planning.plan.approved` to `orchestration.deliberation.completed` through the services: JetStream,
 the orchestrator, gRPC to the context service for the pack, gRPC, the executor, a Ray worker, HTTP,
-and back. In turn with the floor
-(`chain_floor`), on the same servers: one at a time for the latency (the next one is handed in once
-the last is settled: its decision recorded, its plan saved as ended), 32 in flight for the
-throughput. Documents and events of the floor are as large as ours, and both ask the model in the
-same way: first for answers in one piece, then for streamed ones.
+and back. In turn with the floor (`chain_floor`), on the same servers: one at a time for the latency
+(the next is handed in once the last is settled: its decision recorded, its plan saved as ended), 32
+in flight for the throughput. Ours records plan and decision in Neo4j and reads the neighbourhood of
+each pack there; the floor has no graph, its packs come from a bare service. Documents and events of
+the floor are as large as ours, and both ask the model in the same way: first for answers in one
+piece, then for streamed ones.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from fleet_features.bench.servers import (
     Servers,
     asked,
     free_address,
+    graph,
     real_servers,
     running,
     served,
@@ -53,6 +55,7 @@ from fleet_plugins.registry import Registry
 
 _SINGLE, _MANY, _AT_ONCE, _WARM = 60, 320, 32, 10
 _HERE = "fleet_features.bench.chain_floor"
+_COMPILED = 1_200  # by then Neo4j's Java runs what it has compiled, instead of compiling it
 _PATIENCE_S = 60.0
 
 
@@ -74,9 +77,10 @@ async def _measured(rounds: int, *, streamed: bool) -> dict[str, list[_Round]]:
         folder = Path(name)
         async with AsyncExitStack() as stack:
             servers = await real_servers(stack, folder)
-            sets = settings(servers, streamed=streamed)
+            sets = settings(servers, streamed=streamed) | await graph(stack, folder)
             chains = {"ours": await stack.enter_async_context(_ours(servers, sets, folder))}
             await chains["ours"].warm(_WARM)
+            await chains["ours"].together(_COMPILED)
             sizes = await _sizes(sets, folder)
             given = ["--sizes", json.dumps(sizes), "--body", json.dumps(asked(streamed=streamed))]
             floor = _floor(servers, folder, given, sizes)
@@ -188,15 +192,19 @@ class Chain:
     async def measured(self) -> _Round:
         """One round."""
         seconds = [await self.alone() for _ in range(_SINGLE)]
+        began = time.perf_counter()
+        await self.together(_MANY)
+        return _Round(tuple(seconds), _MANY / (time.perf_counter() - began))
+
+    async def together(self, number: int) -> None:
+        """So many tasks, many in flight."""
         seats = asyncio.Semaphore(_AT_ONCE)
 
         async def seated() -> None:
             async with seats:
                 await self._one()
 
-        began = time.perf_counter()
-        await asyncio.gather(*(seated() for _ in range(_MANY)))
-        return _Round(tuple(seconds), _MANY / (time.perf_counter() - began))
+        await asyncio.gather(*(seated() for _ in range(number)))
 
 
 @asynccontextmanager

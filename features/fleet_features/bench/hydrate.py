@@ -1,12 +1,14 @@
 """What a context pack costs, on SQLite and on Neo4j, beside a bare query for the same rows.
 
 Synthetic projects of 10 thousand, 100 thousand and 1 million nodes (`FLEET_BENCH_NODES` names
-others); packs of 4,400 tokens for tasks drawn from all of the project, each asked for once, so that
-nothing of ours is found in a cache. `GetContext` by the ids of plan and task is measured in the
-service, from request to answer, and over gRPC beside it; the floor is one query by the bare driver
-for the plan and all that lies around the task, on the same data, in the same minute. Beside it, the
-same for a plan that is sent along and need not be fetched, as orchestrators do. Tokens are counted
-by the stated estimate: a tokenizer's time is the model server's.
+others); packs of 4,400 tokens by the ids of plan and task. They are asked for as fleets do: for
+tasks of the plans that each story's history ends with. `GetContext` is measured in the service,
+from request to answer, and over gRPC beside it; the floor is one query by the bare driver for the
+plan and all that lies around the task, on the same data, alternately. "From anywhere" are tasks
+drawn from all of the project, whose decisions the service has not told lately, and so has to
+fetch. No two requests of a bench are the same, so none is answered from the cache of packs that
+services on Neo4j keep in Valkey; it is asked all the same. Tokens are counted by the stated
+estimate: a tokenizer's time is the model server's.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from typing import Any
 import grpc
 from neo4j import AsyncGraphDatabase
 
-from fleet_adapters.grpc._records import plan_message
 from fleet_adapters.grpc.context_server import ContextServicer, Hydration, serve_context
+from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1.context_pb2_grpc import ContextServiceStub
 from fleet_adapters.grpc.settings import GrpcServerSettings
@@ -38,6 +40,7 @@ from fleet_bootstraps.profile import bound
 from fleet_bootstraps.secrets import secrets_from
 from fleet_bootstraps.stack.neo4j import neo4j_server
 from fleet_bootstraps.stack.neo4j_libraries import ensure_neo4j
+from fleet_bootstraps.stack.valkey import valkey_server
 from fleet_core.domain.context import PackRequest
 from fleet_core.domain.history import Record
 from fleet_core.domain.pack_items import query_of
@@ -62,7 +65,8 @@ _BATCH = 400
 _TIMES, _FLAT = 2.0, 1.5
 _PORTS = (PortName.BUS, PortName.STATE, PortName.BLOBS, PortName.GRAPH)
 _BARE, _OURS, _WIRE = "bare query", "GetContext", "over gRPC"
-_BARE_FEWER, _OURS_SENT = "bare query without the plan", "GetContext with the plan sent along"
+_BARE_FAR, _OURS_FAR = "bare query from anywhere", "GetContext from anywhere"
+_LAST = 6  # plans of each story that a round's tasks are drawn from
 Ask = Callable[[Any], Awaitable[Any]]
 Prepare = Callable[[project.Place], Any]
 
@@ -72,13 +76,12 @@ class Asked:
     """The ways to ask for what a task needs to know.
 
     Attributes:
-        values: what the bare queries are given for a task.
-        bare, without_plan: take those; the other two take a request.
+        values: what the bare query is given for a task.
+        bare: takes those; the other two take a request.
     """
 
     values: Prepare
     bare: Ask
-    without_plan: Ask
     service: Ask
     wire: Ask
 
@@ -112,19 +115,27 @@ async def _measured(
     what: str, asked: Asked, nodes: int, rounds: int
 ) -> tuple[list[Figure], list[float]]:
     """The figures of one project, and the 95th percentile in the service of each round."""
+    number = 0
+
+    def request(place: project.Place) -> pb.GetContextRequest:
+        return _by_id(place, number)
+
     ways: dict[str, tuple[Prepare, Ask]] = {
         _BARE: (asked.values, asked.bare),
-        _OURS: (_by_id, asked.service),
-        _WIRE: (_by_id, asked.wire),
-        _BARE_FEWER: (asked.values, asked.without_plan),
-        _OURS_SENT: (_sent_along, asked.service),
+        _OURS: (request, asked.service),
+        _WIRE: (request, asked.wire),
+        _BARE_FAR: (asked.values, asked.bare),
+        _OURS_FAR: (request, asked.service),
     }
     times: dict[str, list[list[float]]] = {way: [] for way in ways}
     for number in range(rounds + 1):  # the first one warms up
-        places = project.places(nodes, _ASKED * len(ways), f"{nodes} {number}")
+        seed = f"{nodes} {number}"
+        late = project.places(nodes, _ASKED * 3, seed, last=_LAST)
+        anywhere = project.places(nodes, _ASKED * 2, seed)
         taken: dict[str, list[float]] = {way: [] for way in ways}
-        for index, place in enumerate(places):
+        for index in range(_ASKED * len(ways)):
             way = list(ways)[index % len(ways)]
+            place = (anywhere if way in (_BARE_FAR, _OURS_FAR) else late).pop()
             prepare, ask = ways[way]
             prepared = prepare(place)
             begin = time.perf_counter()
@@ -147,7 +158,7 @@ async def _measured(
     for one, other, bar in (
         (_OURS, _BARE, _TIMES),
         (_WIRE, _BARE, None),
-        (_OURS_SENT, _BARE_FEWER, None),
+        (_OURS_FAR, _BARE_FAR, None),
     ):
         ratio = tuple(x / y for x, y in zip(slowest[one], slowest[other], strict=True))
         figures.append(Figure(f"{what}: p95, {one} by {other}", ratio, "ratio", "lower", bar))
@@ -161,7 +172,7 @@ def _percentile(values: Sequence[float], percent: int) -> float:
 @asynccontextmanager
 async def _sqlite(folder: Path, nodes: int) -> AsyncIterator[Asked]:
     sets = ["graph.use=sqlite", "graph.path=graph.sqlite"]
-    async with _ours(folder, sets, {}) as (graph, service, wire):
+    async with _ours(folder, sets, {}, cached=False) as (graph, service, wire):
         await _filled(graph, "sqlite", nodes)
         bare = floor.open_sqlite(str(folder / "graph.sqlite"))
 
@@ -172,12 +183,9 @@ async def _sqlite(folder: Path, nodes: int) -> AsyncIterator[Asked]:
             }
 
         async def ask(given: dict[str, Any]) -> int:
-            return floor.ask_sqlite(bare, floor.SQL, given)
+            return floor.ask_sqlite(bare, given)
 
-        async def fewer(given: dict[str, Any]) -> int:
-            return floor.ask_sqlite(bare, floor.SQL_WITHOUT_PLAN, given)
-
-        asked = Asked(values, ask, fewer, service, wire)
+        asked = Asked(values, ask, service, wire)
         await _same_rows(graph, asked, nodes)
         yield asked
         bare.close()
@@ -197,8 +205,11 @@ async def _neo4j(folder: Path, nodes: int) -> AsyncIterator[Asked]:
             f"graph.uri={server.uri}",
             "graph.password=FLEET_BENCH_NEO4J",
             "graph.timeout_ms=120000",  # of a batch, while the server is still warming up
+            "state.use=valkey",
+            f"state.url={await stack.enter_async_context(valkey_server(folder / 'valkey'))}",
         ]
-        graph, service, wire = await stack.enter_async_context(_ours(folder, sets, environment))
+        ours = _ours(folder, sets, environment, cached=True)
+        graph, service, wire = await stack.enter_async_context(ours)
         await _filled(graph, "neo4j", nodes)
         driver = await stack.enter_async_context(
             AsyncGraphDatabase.driver(server.uri, auth=("neo4j", server.password))
@@ -209,8 +220,7 @@ async def _neo4j(folder: Path, nodes: int) -> AsyncIterator[Asked]:
 
         asked = Asked(
             values,
-            lambda given: floor.ask_neo4j(driver, floor.CYPHER, given),
-            lambda given: floor.ask_neo4j(driver, floor.CYPHER_WITHOUT_PLAN, given),
+            lambda given: floor.ask_neo4j(driver, given),
             service,
             wire,
         )
@@ -227,7 +237,7 @@ def _servers() -> Path:
 
 @asynccontextmanager
 async def _ours(
-    folder: Path, sets: list[str], environment: dict[str, str]
+    folder: Path, sets: list[str], environment: dict[str, str], *, cached: bool
 ) -> AsyncIterator[tuple[ContextGraph, Ask, Ask]]:
     """The graph, and GetContext in the service and over gRPC."""
     profile = bound("embedded", layered("embedded", {}, sets), Registry.discovered())
@@ -239,7 +249,8 @@ async def _ours(
         stores = Stores(bus, state, blobs, system_clock, dump)
         hydrate = Hydrate(graph, ObedientModel(), stores, REDACTOR)
         sessions = Sessions(hydrate, state, system_clock)
-        hydration = Hydration(hydrate, graph, Councils(state, {}), sessions, blobs)
+        cache = PackCache(state, graph, lambda: "bench") if cached else None
+        hydration = Hydration(hydrate, graph, Councils(state, {}), sessions, blobs, cache)
         servicer: Any = ContextServicer(hydration)
         settings = GrpcServerSettings("127.0.0.1:0")
         served = await stack.enter_async_context(serve_context(hydration, settings, str))
@@ -252,15 +263,10 @@ async def _ours(
         )
 
 
-def _by_id(place: project.Place) -> pb.GetContextRequest:
-    return pb.GetContextRequest(plan_id=place.plan_id, task_id=place.task_id, budget=BUDGET)
-
-
-def _sent_along(place: project.Place) -> pb.GetContextRequest:
-    record = project.plan_record(place.number)
-    plan = pb.ApprovedPlan(plan=plan_message(record.plan), approved_ms=record.approved_ms)
+def _by_id(place: project.Place, number: int) -> pb.GetContextRequest:
+    """Requests of different rounds differ by their budget."""
     return pb.GetContextRequest(
-        plan_id=record.plan_id, task_id=place.task_id, budget=BUDGET, plan=plan
+        plan_id=place.plan_id, task_id=place.task_id, budget=BUDGET - number
     )
 
 

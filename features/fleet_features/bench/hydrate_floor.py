@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from neo4j import AsyncDriver
 
 _TOLD = "t.decision_id, t.task_id, t.title, t.standing"
-_AROUND = f"""
+SQL = f"""
 WITH
  around(story) AS (SELECT id FROM story WHERE name = :story),
  own AS MATERIALIZED (
@@ -39,14 +39,12 @@ UNION ALL SELECT 4, {_TOLD}, NULL, NULL FROM timeline l JOIN told t ON t.decisio
 UNION ALL SELECT 5, plan_id, title, tasks, (
   SELECT count(*) FROM decision d WHERE d.plan_id = plans.plan_id AND d.superseded_by IS NULL
    AND d.recorded_ms < :before), NULL, NULL FROM plans
-"""
-SQL = f"""{_AROUND}
 UNION ALL SELECT 0, task_id, document, NULL, NULL, NULL, NULL FROM task
   WHERE plan = (SELECT id FROM plan WHERE plan_id = :plan)
 """
-SQL_WITHOUT_PLAN = _AROUND
 
-_PARTS: LiteralString = """
+CYPHER: LiteralString = """
+MATCH (own:Plan {plan_id: $plan})
 CALL () {
   UNWIND $ancestors AS ancestor
   MATCH (d:Decision {current_story: $story, plan_id: $plan, task_id: ancestor})
@@ -94,15 +92,8 @@ CALL () {
       AND d.recorded_ms < $before
   }]) AS plans
 }
+RETURN ancestors, affecting, siblings, timeline, plans, own.document AS own
 """
-CYPHER: LiteralString = (
-    "MATCH (own:Plan {plan_id: $plan})"
-    + _PARTS
-    + "RETURN ancestors, affecting, siblings, timeline, plans, own.document AS own"
-)
-CYPHER_WITHOUT_PLAN: LiteralString = (
-    _PARTS + "RETURN ancestors, affecting, siblings, timeline, plans"
-)
 
 
 def open_sqlite(path: str) -> sqlite3.Connection:
@@ -112,14 +103,14 @@ def open_sqlite(path: str) -> sqlite3.Connection:
     return connection
 
 
-def ask_sqlite(connection: sqlite3.Connection, query: str, values: dict[str, Any]) -> int:
+def ask_sqlite(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
     """Fetch the rows; how many there were, the plan's own not counted."""
-    return sum(row[0] > 0 for row in connection.execute(query, values).fetchall())
+    return sum(row[0] > 0 for row in connection.execute(SQL, values).fetchall())
 
 
-async def ask_neo4j(driver: AsyncDriver, query: LiteralString, values: dict[str, Any]) -> int:
+async def ask_neo4j(driver: AsyncDriver, values: dict[str, Any]) -> int:
     """Fetch the row; how many entries its lists have, the plan's own not counted."""
     async with driver.session() as session:
-        result = await session.run(query, values)
+        result = await session.run(CYPHER, values)
         (row,) = [record async for record in result]
     return sum(len(part) for part in row[:5])

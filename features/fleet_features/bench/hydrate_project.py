@@ -98,13 +98,20 @@ def plan_record(number: int) -> PlanRecord:
     return PlanRecord(plan_id(plan), plan, BEGIN_MS + number * HOUR_MS)
 
 
-def places(nodes: int, count: int, seed: str) -> list[Place]:
-    """Tasks of the project, drawn from all of it, each once as long as there are enough."""
-    drawn = random.Random(seed)
-    known = range(plans_of(nodes) * TASKS)
-    chosen = drawn.sample(known, min(count, len(known)))
+def places(nodes: int, count: int, seed: str, *, last: int = 0) -> list[Place]:
+    """Tasks of the project, each once as long as there are enough.
+
+    Args:
+        nodes: of the project.
+        count: how many.
+        seed: of the draw.
+        last: of each story's last plans, so many; 0 for all of them.
+    """
+    plans = plans_of(nodes)
+    first = plans - min(last * STORIES, plans) if last else 0
+    known = range(first * TASKS, plans * TASKS)
     found = []
-    for one in chosen:
+    for one in random.Random(seed).sample(known, min(count, len(known))):
         number = one // TASKS
         found.append(Place(number, plan_record(number).plan_id, f"T{one % TASKS}"))
     return found

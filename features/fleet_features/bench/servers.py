@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from fleet_bootstraps.stack.nats import nats_server
+from fleet_bootstraps.stack.neo4j import neo4j_server
+from fleet_bootstraps.stack.neo4j_libraries import cached_servers, ensure_neo4j
 from fleet_bootstraps.stack.ray import ray_head
 from fleet_bootstraps.stack.valkey import valkey_server
 from fleet_features.bench.overhead import stub
 
 PROMPT = "You are a developer. " * 60
 _TOKEN = "bench-" + "0" * 32
+_GRAPH = "FLEET_BENCH_NEO4J_PASSWORD"
 _RAY = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": _TOKEN,
@@ -45,6 +48,14 @@ async def real_servers(stack: AsyncExitStack, folder: Path) -> Servers:
     os.environ |= _RAY
     head = await stack.enter_async_context(ray_head(folder / "ray", _TOKEN))
     return Servers(bus, keeping, head.address, stack.enter_context(stub()))
+
+
+async def graph(stack: AsyncExitStack, folder: Path) -> dict[str, str]:
+    """A Neo4j until the stack is left; what is laid over the profile `fleet` to reach it."""
+    libraries = await ensure_neo4j(cached_servers())
+    server = await stack.enter_async_context(neo4j_server(folder / "neo4j", libraries))
+    os.environ[_GRAPH] = server.password
+    return {"graph.uri": server.uri, "graph.password": _GRAPH}
 
 
 def settings(servers: Servers, *, streamed: bool) -> dict[str, str]:

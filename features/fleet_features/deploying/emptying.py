@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from fleet_bootstraps.stack.neo4j import USER, Neo4jServer
 from fleet_core.domain.events import STREAMS
 from fleet_features.deploying.servers import Servers
 
@@ -37,6 +38,16 @@ async def emptied(servers: Servers) -> None:
             writer.write(b"FLUSHALL\r\n")
             answer = await reader.readline()
             assert answer == b"+OK\r\n", answer
+        if servers.neo4j is not None:
+            await _without_stories(servers.neo4j)
+
+
+async def _without_stories(server: Neo4jServer) -> None:
+    """Community has one database for all; only what says how it is laid out stays."""
+    from neo4j import AsyncGraphDatabase  # noqa: PLC0415 -- only where a graph is kept there
+
+    async with AsyncGraphDatabase.driver(server.uri, auth=(USER, server.password)) as driver:
+        await driver.execute_query("MATCH (kept) WHERE NOT kept:FleetSchema DETACH DELETE kept")
 
 
 async def _jetstream(url: str, call: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.stack.nats import nats_server
+from fleet_bootstraps.stack.neo4j import Neo4jServer, neo4j_server
+from fleet_bootstraps.stack.neo4j_libraries import cached_servers, ensure_neo4j
 from fleet_bootstraps.stack.ray import ray_head
 from fleet_bootstraps.stack.valkey import valkey_server
 from fleet_core.errors import ProfileError
@@ -18,6 +20,7 @@ from fleet_plugins.api import PortName
 from fleet_plugins.registry import Binding
 
 RAY_TOKEN = "FLEET_FEATURES_RAY_TOKEN"
+NEO4J_PASSWORD = "FLEET_FEATURES_NEO4J_PASSWORD"
 _KNOWN: Mapping[PortName, tuple[str, ...]] = {
     PortName.BUS: ("nats",),
     PortName.TOKENS: ("nats", "memory"),
@@ -38,11 +41,13 @@ class Servers:
         settings: where they are, by `table.key`, for a profile.
         environ: the secrets that the settings name.
         nats, valkey: their URLs.
+        neo4j: where the graph is kept on it; any other graph is a file in the scenario's home.
     """
 
     settings: Mapping[str, Any]
     nats: str
     valkey: str
+    neo4j: Neo4jServer | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -85,10 +90,18 @@ async def running_servers(profile: Profile, folder: Path) -> AsyncIterator[Serve
         for port in (PortName.TOKENS, PortName.EXECUTOR):
             if adapter_of(profile, port) == "nats":
                 settings[f"{port}.servers"] = [nats]
-        environ = {}
+        environ: dict[str, str] = {}
+        graph = None
+        if adapter_of(profile, PortName.GRAPH) == "neo4j":
+            libraries = await ensure_neo4j(cached_servers())
+            graph = await stack.enter_async_context(
+                neo4j_server(folder / "neo4j", libraries, short_lived=True)
+            )
+            environ[NEO4J_PASSWORD] = graph.password
+            settings |= {"graph.uri": graph.uri, "graph.password": NEO4J_PASSWORD}
         if adapter_of(profile, PortName.RUNNER) == "ray":
             token = secrets.token_hex(32)
             environ[RAY_TOKEN] = token
             head = await stack.enter_async_context(ray_head(folder / "ray", token))
             settings |= {"runner.address": head.address, "runner.token": RAY_TOKEN}
-        yield Servers(settings, nats, valkey, environ)
+        yield Servers(settings, nats, valkey, graph, environ)

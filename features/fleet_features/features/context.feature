@@ -53,7 +53,9 @@ Feature: What a role is told
     When the plan is run
     Then every task is decided
     And every prompt of task beside says "## Earlier in this story"
+    And every prompt of task beside says "## Earlier plans of this story"
     And no prompt of task total says "## Earlier in this story"
+    And no prompt of task total says "## Earlier plans of this story"
     And the ledger of task total says "not in the scope of QA in phase test"
 
   @scripted

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from fleet_adapters.ray.sessions import end_session, session_of
 from fleet_bootstraps.stack.nats import running_nats
+from fleet_bootstraps.stack.neo4j import Neo4jServer, neo4j_server
+from fleet_bootstraps.stack.neo4j_libraries import cached_servers, ensure_neo4j
 from fleet_bootstraps.stack.ray import RayHead, ray_head
 from fleet_bootstraps.stack.valkey import valkey_server
 from fleet_features.deploying.process import ServiceProcess
@@ -112,6 +114,47 @@ class Valkey(Part):
     async def buried(self) -> None:
         """See Part."""
         await _reaped(self._pid)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop it, if it runs."""
+        await self._held.aclose()
+
+
+class Neo4j(Part):
+    """The context graph."""
+
+    name = "neo4j"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / self.name
+        self._held = AsyncExitStack()
+        self._serving: Neo4jServer | None = None
+
+    @property
+    def serving(self) -> Neo4jServer:
+        """The one that was started last."""
+        assert self._serving is not None, "no Neo4j was started"
+        return self._serving
+
+    async def start(self) -> None:
+        """See Part."""
+        port = self._serving.port if self._serving is not None else 0
+        libraries = await ensure_neo4j(cached_servers())
+        self._serving = await self._held.enter_async_context(
+            neo4j_server(self._folder, libraries, port=port, short_lived=True)
+        )
+
+    async def aim(self, draw: Random) -> None:
+        """See Part; there is one."""
+
+    def strike(self) -> int:
+        """See Part."""
+        return _kill(self.serving.pid)
+
+    async def buried(self) -> None:
+        """See Part."""
+        await _reaped(self.serving.pid)
         await self.stop()
 
     async def stop(self) -> None:

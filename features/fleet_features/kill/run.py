@@ -12,6 +12,7 @@ from random import Random
 from time import monotonic
 from typing import TypeVar
 
+from fleet_core.domain.events import COMPLETED, Event
 from fleet_core.errors import Unavailable
 from fleet_core.usecases.approvals import approve
 from fleet_features.canonical import canonical_log, shown
@@ -183,7 +184,8 @@ class Run:
             for t in run.tasks:
                 standing = t.standing.value if t.standing is not None else ""
                 tasks[t.task_id] = (t.state.value, t.winner, standing, t.attempt, t.recorded)
-        log = shown(canonical_log(await watch.whole_events())).replace(self.story, "STORY")
+        events = await watch.whole_events()
+        log = shown(canonical_log(events)).replace(self.story, "STORY")
         return Left(
             tasks,
             watch.completed,
@@ -193,7 +195,23 @@ class Run:
             await watch.unkept(),
             Counter(self._server.calls),
             dict(watch.kept),
+            await self._unrecorded(events),
         )
+
+    async def _unrecorded(self, events: Sequence[Event]) -> list[str]:
+        """What the graph lacks, or has once too often: a revision is a plan or a decision."""
+        graph, found = self.ground.graph, []
+        for plan in self._plans:
+            revision = await _patiently(partial(graph.revision, plan.story))
+            if revision != 1 + len(plan.tasks):
+                found.append(f"plan {plan.title!r} is at revision {revision}")
+        for event in events:
+            if event.subject != COMPLETED or event.data.get("decision") is None:
+                continue
+            identity = str(event.data["decision"]["decision_id"])
+            if await _patiently(partial(graph.decision, identity)) is None:
+                found.append(f"the decision of task {event.data['task_id']}")
+        return found
 
 
 async def _patiently(act: Callable[[], Awaitable[T]]) -> T:

@@ -71,6 +71,7 @@ class Left:
         lost: places of jobs that were issued and never journaled.
         calls: how often each place was asked.
         kept: how often it had been asked when its answer was first seen in the journal.
+        unrecorded: what the graph lacks, or has too often.
     """
 
     tasks: Mapping[str, tuple[str, str, str, int, bool]]
@@ -81,6 +82,7 @@ class Left:
     lost: Sequence[str] = ()
     calls: Counter[str] = field(default_factory=Counter)
     kept: Mapping[str, int] = field(default_factory=dict)
+    unrecorded: Sequence[str] = ()
 
     @property
     def whole(self) -> tuple[int, int, int]:
@@ -130,6 +132,7 @@ def _faults(left: Left) -> list[str]:
         if state != "decided" or not recorded
     ]
     found += [f"a dead letter: {reason}" for reason in left.dead]
+    found += [f"the graph is wrong: {what}" for what in left.unrecorded]
     found += [f"{place} was issued and never journaled" for place in left.lost]
     found += [
         f"{place} was called for again after its answer was in the journal"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_bdd import parsers, then
 
 from fleet_core.domain.deliberation import JobRecord
-from fleet_core.domain.events import AMENDED, COMPLETED, DECIDED
+from fleet_core.domain.events import AMENDED, COMPLETED, CONTEXT_UPDATED, DECIDED
 from fleet_core.domain.job import Outcome
 from fleet_features.world import World
 
@@ -91,8 +91,13 @@ def nothing_decided(world: World, task_id: str) -> None:
     told = [e.data.get("decision") for e in world.events(*subjects) if _of(e.data, task_id)]
     assert told
     assert told == [None] * len(told)
-    revision = world.call(world.fleet.graph.revision, world.plan.story)
-    assert revision == 1  # the plan itself, and nothing after it
+
+    async def revision() -> int | None:
+        return await world.fleet.graph.revision(world.plan.story) or None
+
+    # The plan is recorded by whoever hydrates, and the task may have failed before that.
+    assert world.until("the plan is recorded", revision) == 1  # and nothing after it
+    assert world.events(CONTEXT_UPDATED) == []
 
 
 @then(parsers.parse('the reader of task {task_id} is told "{text}"'))

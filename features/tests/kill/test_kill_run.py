@@ -8,6 +8,7 @@ import pytest
 
 from fleet_adapters.memory.blobs import InMemoryBlobStore
 from fleet_adapters.memory.bus import InMemoryEventBus
+from fleet_adapters.memory.graph import InMemoryContextGraph
 from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_adapters.scripted.server import ScriptedServer
 from fleet_core.domain.events import COMPLETED, PLAN_APPROVED, Event
@@ -27,7 +28,7 @@ def clock() -> int:
 @pytest.fixture
 def idle() -> Ground:
     stores = Stores(InMemoryEventBus(clock), InMemoryStateStore(clock), InMemoryBlobStore(), clock)
-    return Ground(ScriptedServer(), stores, {})
+    return Ground(ScriptedServer(), stores, InMemoryContextGraph(), {})
 
 
 async def test_a_fleet_in_which_nothing_happens_hangs_and_is_not_waited_for(

@@ -66,6 +66,10 @@ def test_a_call_for_an_answer_in_the_journal_is_never_excused() -> None:
         (replace(WANTED, tasks={"a": DECIDED}), "task b: None"),
         (replace(WANTED, log="a started\nb failed"), "the event log differs: 'b failed'"),
         (replace(WANTED, dead=["no plan"]), "a dead letter: no plan"),
+        (
+            replace(WANTED, unrecorded=["the decision of task a"]),
+            "the graph is wrong: the decision of task a",
+        ),
         (replace(WANTED, lost=["b1"]), "b1 was issued and never journaled"),
         (replace(WANTED, calls=Counter({"a1": 1})), "other calls: ['b1']"),
     ],

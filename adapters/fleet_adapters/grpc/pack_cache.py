@@ -1,0 +1,57 @@
+"""Answers with packs, kept in the state store that the context services share.
+
+A pack is the same for the same request and the same revision of its story. What is kept says of
+which revision it is: it is answered with as long as that is the story's, and made anew after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
+from fleet_core.domain.events import MAX_INLINE_BYTES
+from fleet_core.ports.context_graph import ContextGraph
+from fleet_core.ports.state_store import Put, StateStore
+from fleet_core.usecases import keys
+
+_KEPT_MS = 3_600_000
+_REVISION = 8  # bytes before the answer
+
+
+class PackCache:
+    """Keeps answers for an hour.
+
+    Args:
+        state: shared by the services.
+        graph: knows the revision.
+        made_by: tells what else a pack depends on: tokenizer, redactor, version of the program.
+    """
+
+    def __init__(self, state: StateStore, graph: ContextGraph, made_by: Callable[[], str]) -> None:
+        self._state = state
+        self._graph = graph
+        self._made_by = made_by
+
+    def key(self, request: pb.GetContextRequest) -> str:
+        """The key of a request; another plan sent along, budget or role have another one."""
+        whole = request.SerializeToString(deterministic=True)
+        return keys.pack(hashlib.sha256(self._made_by().encode() + b"\0" + whole).hexdigest())
+
+    async def kept(self, key: str, story: str) -> pb.GetContextResponse | None:
+        """The answer of that key, if it is of the story as it is now."""
+        (document,) = await self._state.get([key])
+        if document is None:
+            return None
+        made_at = int.from_bytes(document.value[:_REVISION])
+        if made_at != await self._graph.revision(story):
+            return None
+        return pb.GetContextResponse.FromString(document.value[_REVISION:])
+
+    async def keep(self, key: str, answer: pb.GetContextResponse) -> None:
+        """Keep an answer, but for a large one, and one that refers to a blob which may go first."""
+        made = answer.SerializeToString()
+        if len(made) > MAX_INLINE_BYTES or answer.pack.WhichOneof("form") != "pack":
+            return
+        made_at = answer.pack.pack.revision.to_bytes(_REVISION)
+        await self._state.commit([Put(key, made_at + made, ttl_ms=_KEPT_MS)])
