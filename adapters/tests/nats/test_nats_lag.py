@@ -22,7 +22,7 @@ async def test_lag_is_what_the_server_says(tmp_path: Path) -> None:
     async with nats_server(tmp_path / "nats") as url:
         settings = NatsSettings(servers=(url,))
         log = logging.getLogger("fleet.nats")
-        ctx = FactoryContext(lambda: 1, {}.__getitem__, tmp_path, log=log)
+        ctx = FactoryContext(lambda: 1, str, tmp_path, log=log)
         async with opened_lag(settings, ctx) as ask:
             with pytest.raises(NotFound, match="there is no stream ORCHESTRATOR_EVENTS"):
                 await ask(STREAM)

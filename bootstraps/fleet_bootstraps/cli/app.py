@@ -97,6 +97,9 @@ async def run(
     follow: Annotated[bool, typer.Option("--follow", help="Show what agents say.")] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    monitor: Annotated[
+        bool, typer.Option("--monitor", help="Serve the monitor too, until Ctrl-C.")
+    ] = False,
 ) -> Exit:
     """Take an approved plan to recorded decisions.
 
@@ -108,7 +111,8 @@ async def run(
     from fleet_bootstraps.cli.run import RunOptions
     from fleet_bootstraps.cli.run import run as work
 
-    options = RunOptions(fresh, follow, as_json, quiet, _again(plan, profile, sets or []))
+    command = _again(plan, profile, sets or [])
+    options = RunOptions(fresh, follow, as_json, quiet, monitor, command)
     return await work(_session(profile, sets), plan, options)
 
 

@@ -13,8 +13,9 @@ from fleet_bootstraps.monitor.overview import Asked
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services.readiness import Probe, probes
 from fleet_bootstraps.services.roles import Role
-from fleet_core.errors import ProfileError, Unavailable
+from fleet_core.errors import FleetError, ProfileError, Unavailable
 from fleet_core.ports.executor import Executor
+from fleet_core.ports.model import Model
 from fleet_plugins.api import FactoryContext, PortName
 from fleet_plugins.registry import Binding
 
@@ -48,7 +49,7 @@ async def fleet_parts(
             where = _where(bound) if isinstance(bound, Binding) else ""
             found.append(Asked("store", name, partial(_probed, probe), where))
         found += await _streams(profile, context, held)
-        found += _models(profile)
+        found += await _models(profile, context, ports, held)
         yield found
 
 
@@ -140,14 +141,41 @@ def _addresses(profile: Profile) -> dict[Role, str]:
     return found
 
 
-def _models(profile: Profile) -> list[Asked]:
-    """Model bindings; the executor's workers ask them, nobody else."""
+async def _models(
+    profile: Profile, context: FactoryContext, ports: Mapping[PortName, Any], held: AsyncExitStack
+) -> list[Asked]:
+    """Model bindings: those that run here, and those that have an address, are asked."""
+    here: Mapping[str, Model] = ports.get(PortName.MODEL, {})
     found = []
     for name, binding in profile.models().items():
         where = str(getattr(binding.settings, "base_url", ""))
-        reason = f"{binding.adapter.name}: only those who run jobs speak to it"
-        found.append(Asked("model", name, None, where, reason))
+        if name in here:
+            found.append(Asked("model", name, partial(_serves, here[name]), where))
+        elif where:
+            found.append(await _endpoint(name, binding, where, context, held))
+        else:
+            reason = f"{binding.adapter.name} is in the process that runs the jobs"
+            found.append(Asked("model", name, None, where, reason))
     return found
+
+
+async def _endpoint(
+    name: str, binding: Binding, where: str, context: FactoryContext, held: AsyncExitStack
+) -> Asked:
+    """A model server, asked as those who run jobs ask it."""
+    try:
+        opening = binding.adapter.factory(binding.settings, context)
+        model = await held.enter_async_context(opening)
+    except FleetError as error:  # e.g. its key is not in our environment
+        return Asked("model", name, None, where, f"it cannot be asked from here: {error}")
+    return Asked("model", name, partial(_serves, model), where)
+
+
+async def _serves(model: Model) -> Mapping[str, Any]:
+    health = await model.health()
+    if not health.ready:
+        raise Unavailable(health.detail or "it does not say why")
+    return {"says": health.detail} if health.detail else {}
 
 
 def _where(binding: Binding) -> str:

@@ -181,6 +181,7 @@ async def shown_by_the_monitor(address: str, plan_id: str) -> None:
     for service in ("orchestrator", "executor", "context"):
         assert parts["service", service]["state"] == "ready"
     assert parts["runner", "runner"]["figures"]["runner"] == "local"
+    assert parts["model", "default"]["state"] == "ready"
     assert parts["stream", "ORCHESTRATOR_EVENTS"]["figures"]["messages"] > 0
     assert "0 behind" in parts["stream", "PLANNING_EVENTS"]["figures"]["plans"]
 
