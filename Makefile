@@ -51,7 +51,7 @@ lint: setup ## style, types, import contracts, spelling, lock, protos
 
 check: lint test ## lint, then test
 
-features: machine ## run the Gherkin features: make features PROFILE=embedded|fleet|fleet-nats|scripted
+features: machine browser ## run the Gherkin features: make features PROFILE=embedded|fleet|fleet-nats|scripted
 	@sh .ci/features $(PROFILE) $(ARGS)
 
 bench: setup ## measure beside a bare driver: make bench BENCH=overhead

@@ -123,6 +123,7 @@ def test_what_there_is_not_is_said(fleet: Fleet, tmp_path: Path) -> None:
     wrong = fleet("monitor", str(log), "--no-browser")
     assert wrong.code == 2
     assert "fleet export" in wrong.err
+    log.write_text('{"fleet_log": 1}\n')
     exposed = fleet("monitor", str(log), "--listen", "0.0.0.0:0", "--no-browser")
     assert exposed.code == 2
     assert "without TLS and a token" in exposed.err
