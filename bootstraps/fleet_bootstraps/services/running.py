@@ -8,11 +8,10 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fleet_bootstraps.services.context import context_service
 from fleet_bootstraps.services.executor import executor_service
-from fleet_bootstraps.services.monitor import monitor_service
 from fleet_bootstraps.services.orchestrator import orchestrator_service
 from fleet_bootstraps.services.roles import Role
 
@@ -34,10 +33,18 @@ class Serving(Protocol):
         """Where, with the port that it got."""
 
 
+def _monitor_service(*given: Any, **named: Any) -> AbstractAsyncContextManager[Serving]:
+    from fleet_bootstraps.services.monitor import (  # noqa: PLC0415 -- a web server: only for it
+        monitor_service,
+    )
+
+    return monitor_service(*given, **named)
+
+
 SERVICES: dict[Role, Callable[..., AbstractAsyncContextManager[Serving]]] = {
     Role.CONTEXT: context_service,
     Role.EXECUTOR: executor_service,
-    Role.MONITOR: monitor_service,
+    Role.MONITOR: _monitor_service,
     Role.ORCHESTRATOR: orchestrator_service,
 }
 

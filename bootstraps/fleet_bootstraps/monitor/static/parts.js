@@ -71,7 +71,7 @@ export function deliberationTable(rows, empty) {
         h("div", { class: "sub" }, [row.task, row.role, row.attempt > 1 ? `attempt ${row.attempt}` : ""].filter(Boolean).join(" · "))),
       h("td", null, chip(row.state), " ", row.standing ? chip(row.standing) : null),
       h("td", { class: "grow" }, nowOf(row)),
-      h("td", { class: "name" }, row.winner || "–"),
+      h("td", { class: "name" }, h("span", { class: "narrow" }, "winner "), row.winner || "–"),
       h("td", { class: "num" }, row.lease ? `${count(row.lease.spent_tokens)} tok` : "–",
         row.failed_jobs ? h("div", { class: "sub bad-text" }, plural(row.failed_jobs, "failed job")) : null),
       h("td", { class: "num" }, span((row.ended_ms || (OPEN.has(row.state) ? now() : row.changed_ms)) - row.started_ms)))))));

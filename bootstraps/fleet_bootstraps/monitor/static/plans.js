@@ -62,7 +62,7 @@ function plan(row) {
         h("td", { class: "name" }, task.role),
         h("td", null, chip(task.state), " ", task.standing ? chip(task.standing) : null),
         h("td", { class: "grow" }, task.reason ? h("span", { class: "bad-text" }, task.reason) : task.winner || "–"),
-        h("td", null, task.depends_on.join(", ") || "–")))))));
+        h("td", null, h("span", { class: "narrow" }, "depends on "), task.depends_on.join(", ") || "–")))))));
 }
 
 // The tasks by how far they are from a task that needs none: columns from left to right.
