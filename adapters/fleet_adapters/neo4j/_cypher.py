@@ -16,21 +16,23 @@ REVISION: LiteralString = """
 MATCH (story:Story {story: $story}) RETURN story.revision AS revision
 """
 
+# Holds the story, and makes it where it is not known; what of the rest is known already.
 LOCK: LiteralString = """
 MERGE (story:Story {story: $story})
 ON CREATE SET story.revision = 0
 SET story.name = $name
-RETURN story.revision AS revision
-"""
-
-PLANS_KNOWN: LiteralString = """
-UNWIND $plan_ids AS plan_id
-MATCH (plan:Plan {story: $story, plan_id: plan_id}) RETURN plan.plan_id AS known
-"""
-
-DECISIONS_KNOWN: LiteralString = """
-UNWIND $decision_ids AS decision_id
-MATCH (decision:Decision {decision_id: decision_id}) RETURN decision.decision_id AS known
+WITH story
+CALL () {
+  UNWIND $plan_ids AS plan_id
+  MATCH (plan:Plan {story: $story, plan_id: plan_id})
+  RETURN collect(plan.plan_id) AS plans
+}
+CALL () {
+  UNWIND $decision_ids AS decision_id
+  MATCH (decision:Decision {decision_id: decision_id})
+  RETURN collect(decision.decision_id) AS decisions
+}
+RETURN story.revision AS revision, plans, decisions
 """
 
 WRITE_PLANS: LiteralString = """

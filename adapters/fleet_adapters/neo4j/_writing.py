@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 from fleet_adapters.neo4j import _cypher as cypher
 from fleet_adapters.neo4j._link import Transaction
@@ -19,37 +19,48 @@ from fleet_adapters.neo4j._mapping import (
 from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.history import DecisionRecord, Record
 
+R = TypeVar("R")
+
 _BATCH = 500  # rows of one UNWIND
 
 
 async def written(transaction: Transaction, name: str, records: Sequence[Record]) -> int:
     """Keep what is not known yet, in its order; the revision that the story has then."""
     story = identity(name)
-    revision = await locked(transaction, name)
-    plans, decisions = await _unknown(transaction, story, records)
+    plans, decisions = _each_once(records)
+    (held,) = await transaction.run(
+        cypher.LOCK,
+        story=story,
+        name=kept(name),
+        plan_ids=list(plans),
+        decision_ids=list(decisions),
+    )
+    new_plans = _but(plans, held["plans"])
+    new_decisions = _but(decisions, held["decisions"])
+    revision: int = held["revision"]
+    new = {id(one) for one in (*new_plans, *new_decisions)}
     numbers: dict[int, int] = {}
     for record in records:
-        if id(record) in plans or id(record) in decisions:
+        if id(record) in new and id(record) not in numbers:
             numbers[id(record)] = revision = revision + 1
     place = {"story": story, "revision": revision}
-    await _plans(transaction, place, list(plans.values()), numbers)
-    for some in _apart(decisions.values()):
+    await _plans(transaction, place, new_plans, numbers)
+    for some in _apart(new_decisions):
         await _decisions(transaction, place, some, numbers)
-    cited = [row for record in decisions.values() for row in cited_rows(record.decision)]
+    cited = [row for record in new_decisions for row in cited_rows(record.decision)]
     await _rows(transaction, cypher.WRITE_CITED, cited)
     return revision
 
 
-async def locked(transaction: Transaction, name: str) -> int:
-    """Hold a story, which is made where it is not known; its revision."""
-    revision: int = await transaction.value(cypher.LOCK, story=identity(name), name=kept(name))
-    return revision
+def _but(records: Mapping[str, R], known: Sequence[str]) -> list[R]:
+    left = set(records).difference(known)
+    return [record for found, record in records.items() if found in left]
 
 
-async def _unknown(
-    transaction: Transaction, story: str, records: Sequence[Record]
-) -> tuple[dict[int, PlanRecord], dict[int, DecisionRecord]]:
-    """Plans and decisions that are not kept yet, each once, by the identity of their records."""
+def _each_once(
+    records: Sequence[Record],
+) -> tuple[dict[str, PlanRecord], dict[str, DecisionRecord]]:
+    """The first record of each plan and of each decision, by how it is found."""
     plans: dict[str, PlanRecord] = {}
     decisions: dict[str, DecisionRecord] = {}
     for record in records:
@@ -57,18 +68,7 @@ async def _unknown(
             plans.setdefault(identity(record.plan_id), record)
         else:
             decisions.setdefault(identity(record.decision.decision_id), record)
-    if plans:
-        known = await transaction.run(cypher.PLANS_KNOWN, story=story, plan_ids=list(plans))
-        for row in known:
-            del plans[row["known"]]
-    if decisions:
-        known = await transaction.run(cypher.DECISIONS_KNOWN, decision_ids=list(decisions))
-        for row in known:
-            del decisions[row["known"]]
-    return (
-        {id(record): record for record in plans.values()},
-        {id(record): record for record in decisions.values()},
-    )
+    return plans, decisions
 
 
 async def _plans(

@@ -5,10 +5,10 @@ A plan of one task with a council of one (`vote`: one model call) goes from
 the orchestrator, gRPC to the context service for the pack, gRPC, the executor, a Ray worker, HTTP,
 and back. In turn with the floor (`chain_floor`), on the same servers: one at a time for the latency
 (the next is handed in once the last is settled: its decision recorded, its plan saved as ended), 32
-in flight for the throughput. Ours records plan and decision in Neo4j and reads the neighbourhood of
-each pack there; the floor has no graph, its packs come from a bare service. Documents and events of
-the floor are as large as ours, and both ask the model in the same way: first for answers in one
-piece, then for streamed ones.
+in flight for the throughput. Both keep plans and decisions in the same Neo4j and read there what a
+pack is made from, the floor by one statement each. Documents and events of the floor are as large
+as ours, and both ask the model in the same way: first for answers in one piece, then for streamed
+ones.
 """
 
 from __future__ import annotations
@@ -83,8 +83,10 @@ async def _measured(rounds: int, *, streamed: bool) -> dict[str, list[_Round]]:
             await chains["ours"].together(_COMPILED)
             sizes = await _sizes(sets, folder)
             given = ["--sizes", json.dumps(sizes), "--body", json.dumps(asked(streamed=streamed))]
+            given += ["--neo4j", sets["graph.uri"], "--secret", sets["graph.password"]]
             floor = _floor(servers, folder, given, sizes)
             chains["floor"] = await stack.enter_async_context(floor)
+            await chains["floor"].together(_COMPILED)
             if not streamed:
                 alone = _floor(servers, folder, [*given, "--no-writes"], sizes)
                 chains["hops alone"] = await stack.enter_async_context(alone)

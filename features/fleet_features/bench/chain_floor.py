@@ -1,13 +1,14 @@
 """The floor of the chain: the same hops and the same durable writes with the bare drivers.
 
 It imports nothing of the fleet but its neighbour floor. Three processes stand where the services
-do. `context`: answers with a pack. `orchestrator`: a plan arrives on JetStream and is saved, a
-deliberation is saved and announced, its pack is asked for and its jobs are saved and handed on by
-gRPC, the result arrives on JetStream and is saved, the end is
-announced. `executor`: jobs are claimed, called by a Ray actor over HTTP, journaled, published. Each
-acknowledges what it consumed after its effect is kept. Written as one would who knows the drivers:
-one connection each, standing pull requests, commits as one transaction each, announcements
-pipelined.
+do. `context`: plans and ends that arrive on JetStream are written to Neo4j, and a pack is answered
+with once the decisions around its task have been read there, each by one statement. `orchestrator`:
+a plan arrives on JetStream and is saved, a deliberation is saved and announced, its pack is asked
+for and its jobs are saved and handed on by gRPC, the result arrives on JetStream and is saved, the
+end is announced. `executor`: jobs are claimed, called by a Ray actor over HTTP, journaled,
+published. Each acknowledges what it consumed after its effect is kept. Written as one would who
+knows the drivers: one connection each, standing pull requests, commits as one transaction each,
+announcements pipelined. A plan and its decision are a story of their own, as in ours.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, LiteralString
 
 import grpc
 import nats
 import ray
 import redis.asyncio as redis
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+from neo4j import AsyncGraphDatabase
 
 from fleet_features.bench.executor_floor import Caller
 
@@ -57,10 +59,14 @@ class Kept:
 
 
 async def consume(
-    client: Any, space: str, what: str, handle: Callable[[dict[str, Any]], Awaitable[None]]
+    client: Any,
+    space: str,
+    what: str,
+    handle: Callable[[dict[str, Any]], Awaitable[None]],
+    name: str = "",
 ) -> None:
     """Handle every message side by side; acknowledged once handled."""
-    stream, durable = client.jetstream(), f"{space}-{what}"
+    stream, durable = client.jetstream(), f"{space}-{name or what}"
     config = ConsumerConfig(
         durable_name=durable,
         filter_subject=f"{root(space)}.{what}",
@@ -87,9 +93,8 @@ async def consume(
 
 async def orchestrator(given: argparse.Namespace, sizes: dict[str, int]) -> None:
     """The process between the plan and the executor, and between the result and the end."""
-    client = await nats.connect(given.nats)
-    stream, space = client.jetstream(), given.space
-    await stream.add_stream(StreamConfig(name=space, subjects=[f"{root(space)}.>"]))
+    client, space = await _connected(given), given.space
+    stream = client.jetstream()
     kept = Kept(given.valkey, writes=given.writes)
     channel = grpc.aio.insecure_channel(given.executor)
     execute: Any = channel.unary_unary(METHOD)
@@ -164,15 +169,67 @@ async def executor(given: argparse.Namespace, sizes: dict[str, int]) -> None:
     await _serve(METHOD, execute, given.executor)
 
 
+PLAN: LiteralString = """
+MERGE (story:Story {story: $id})
+CREATE (story)-[:HAS_PLAN]->(plan:Plan {plan_id: $id, document: $document})
+CREATE (plan)-[:HAS_TASK]->(:Task {plan_id: $id, task_id: 'T1', document: $document})
+"""
+DECISION: LiteralString = """
+MERGE (story:Story {story: $id})
+MERGE (task:Task {plan_id: $id, task_id: 'T1'})
+CREATE (task)-[:DECIDED_BY]->(:Decision {decision_id: $id, story: $id, document: $document})
+"""
+AROUND: LiteralString = """
+MATCH (decision:Decision {story: $id})
+RETURN decision.document AS document ORDER BY decision.decision_id LIMIT 22
+"""
+_INDEXES: tuple[LiteralString, ...] = (
+    "CREATE CONSTRAINT IF NOT EXISTS FOR (story:Story) REQUIRE story.story IS UNIQUE",
+    "CREATE CONSTRAINT IF NOT EXISTS FOR (t:Task) REQUIRE (t.plan_id, t.task_id) IS UNIQUE",
+    "CREATE CONSTRAINT IF NOT EXISTS FOR (d:Decision) REQUIRE d.decision_id IS UNIQUE",
+    "CREATE INDEX IF NOT EXISTS FOR (d:Decision) ON (d.story, d.decision_id)",
+)
+
+
 async def context(given: argparse.Namespace, sizes: dict[str, int]) -> None:
-    """The process that gives packs."""
+    """The process that gives packs and keeps what is decided."""
     found = json.dumps({"text": "x" * sizes["pack"]}).encode()
+    password = os.environ.get(given.secret, "")
+    async with AsyncGraphDatabase.driver(given.neo4j, auth=("neo4j", password)) as driver:
 
-    async def pack(request: bytes, _: Any) -> bytes:
-        assert json.loads(request)["id"]
-        return found
+        async def run(statement: LiteralString, **values: Any) -> None:
+            async with driver.session() as session:
+                result = await session.run(statement, values)
+                async for _ in result:
+                    pass
 
-    await _serve(PACK, pack, given.context)
+        async def pack(request: bytes, _: Any) -> bytes:
+            identity = json.loads(request)["id"]
+            if given.writes:
+                await run(AROUND, id=identity)
+            return found
+
+        async def plan(data: dict[str, Any]) -> None:
+            await run(PLAN, id=data["id"], document=b"x" * sizes["plan"])
+
+        async def done(data: dict[str, Any]) -> None:
+            await run(DECISION, id=data["id"], document=b"x" * sizes["event"])
+
+        if given.writes:
+            for statement in _INDEXES:
+                await run(statement)
+            client = await _connected(given)
+            await consume(client, given.space, "plans", plan, "graph-plans")
+            await consume(client, given.space, "done", done, "graph-done")
+        await _serve(PACK, pack, given.context)
+
+
+async def _connected(given: argparse.Namespace) -> Any:
+    """A connection, once the stream is there."""
+    client = await nats.connect(given.nats)
+    subjects = [f"{root(given.space)}.>"]
+    await client.jetstream().add_stream(StreamConfig(name=given.space, subjects=subjects))
+    return client
 
 
 async def _serve(path: str, work: Callable[[bytes, Any], Awaitable[bytes]], address: str) -> None:
@@ -198,7 +255,8 @@ def main() -> None:
     """Serve until standard input ends; prints `up` once it does."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("role", choices=("orchestrator", "executor", "context"))
-    for name in ("space", "nats", "valkey", "ray", "executor", "context", "model"):
+    names = ("space", "nats", "valkey", "ray", "executor", "context", "model", "neo4j", "secret")
+    for name in names:
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--sizes", type=json.loads, default={})
     parser.add_argument("--body", type=json.loads, default={})
