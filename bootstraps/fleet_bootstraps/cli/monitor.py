@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fleet_bootstraps.answering import needed_ports
+from fleet_bootstraps.answering import executes_elsewhere, needed_ports
 from fleet_bootstraps.cli.kept import find_plan, require_home
 from fleet_bootstraps.cli.outcome import Exit, say
 from fleet_bootstraps.cli.output import emit
@@ -79,7 +79,10 @@ async def _site(opened: Session, what: str) -> AsyncIterator[tuple[Site, str]]:
 def _wanted(opened: Session) -> tuple[PortName, ...]:
     """What others share, and the strategies: nothing that would do any work."""
     profile = opened.profile
-    return tuple({*ports_of(Role.MONITOR, profile.bindings), *needed_ports(profile)})
+    wanted = {*ports_of(Role.MONITOR, profile.bindings), *needed_ports(profile)}
+    if not executes_elsewhere(profile):
+        wanted.add(PortName.GRAPH)  # a file beside the others; services have one that tells of it
+    return tuple(wanted)
 
 
 def _is_log(path: Path) -> bool:

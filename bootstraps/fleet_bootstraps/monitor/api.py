@@ -171,6 +171,16 @@ _LOOKING = (
     ),
     Operation(
         "GET",
+        "/api/graph",
+        "graph",
+        "What the context graph keeps of a story, superseded decisions too",
+        reading.kept,
+        query={"story": {**_NAME, "x-required": True}},
+        gives=obj(whole=TRUTH, nodes=array(ref("Node")), relations=array(ref("Relation"))),
+        also=(404,),
+    ),
+    Operation(
+        "GET",
         "/api/dead-letters",
         "letters",
         "Events that could not be handled, the newest first",

@@ -62,6 +62,7 @@ def _refusals(operation: Operation) -> dict[int, Mapping[str, Any]]:
     """What an operation can answer in place of what is asked for."""
     error = ref("Error")
     found: dict[int, Mapping[str, Any]] = {400: error, 403: error, 413: error}
+    found |= dict.fromkeys(operation.also, error)
     if not operation.open or operation.name == "sign_in":
         found[401] = error
     if "{" in operation.path:

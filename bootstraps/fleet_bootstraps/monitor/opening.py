@@ -14,6 +14,7 @@ from fleet_bootstraps.dead_letters import DeadLetters
 from fleet_bootstraps.fleet import core_strategies, known_protocols, strategies
 from fleet_bootstraps.monitor.access import Access
 from fleet_bootstraps.monitor.acting import Acting
+from fleet_bootstraps.monitor.drawing import drawing
 from fleet_bootstraps.monitor.feed import Feed
 from fleet_bootstraps.monitor.history import Histories
 from fleet_bootstraps.monitor.log import BusLog, FileLog
@@ -71,6 +72,7 @@ async def fleet_site(
     async with (
         answering(profile, context.clock, ports) as own,
         fleet_parts(profile, context, ports, feed) as parts,
+        drawing(profile, context, ports) as draw,
     ):
         acting = Acting(
             own,
@@ -90,6 +92,7 @@ async def fleet_site(
                 speaking=Speaking(ports.get(PortName.TOKENS), _tokens_of(feed)),
                 overview=Overview(parts, context.clock),
                 councils=councils.all,
+                draw=draw,
                 acting=acting,
                 why_not="",
                 ranked=PortName.RANKER not in profile.bindings,
@@ -113,6 +116,7 @@ async def file_site(path: Path, log: FileLog, access: Access, clock: Clock) -> A
             speaking=Speaking(None, _tokens_of(feed)),
             overview=Overview((), clock),
             councils=None,
+            draw=None,
             acting=None,
             why_not=_FILE,
             ranked=True,

@@ -50,7 +50,7 @@ class Operation:
         query: schemas of the parameters of the query.
         body: schema of the JSON object that it takes.
         gives: schema of what it answers with 200.
-        also: other statuses with their schemas, besides those that every operation has.
+        also: other statuses that it refuses with, besides those that every operation has.
         media: of the answer.
         open: whether it asks for no token.
     """
@@ -63,7 +63,7 @@ class Operation:
     query: Mapping[str, Schema] = field(default_factory=dict)
     body: Schema | None = None
     gives: Schema = field(default_factory=dict)
-    also: Mapping[int, Schema] = field(default_factory=dict)
+    also: tuple[int, ...] = ()
     media: str = "application/json"
     open: bool = False
 

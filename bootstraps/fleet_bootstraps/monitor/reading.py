@@ -8,6 +8,7 @@ from aiohttp import web
 
 from fleet_bootstraps.monitor import graph, searching
 from fleet_bootstraps.monitor.details import agent, detail, job_detail
+from fleet_bootstraps.monitor.drawing import MOST, graph_data
 from fleet_bootstraps.monitor.events import NEWEST, Stream, last_id_of, streamed
 from fleet_bootstraps.monitor.guard import answer
 from fleet_bootstraps.monitor.history import moments_data
@@ -180,6 +181,15 @@ async def jobs(call: Call) -> web.Response:
 async def decisions(call: Call) -> web.Response:
     """The decisions of a story and what they rest on, as a graph."""
     return answer(graph.decision_graph(call.site.picture, call.query.get("story", "")))
+
+
+async def kept(call: Call) -> web.Response:
+    """What the context graph keeps of a story, superseded decisions too."""
+    draw = call.site.draw
+    if draw is None:
+        raise NotFound("the context graph cannot be asked from here")
+    found, whole = await draw(call.query["story"], MOST)
+    return answer(graph_data(found, whole=whole))
 
 
 async def letters(call: Call) -> web.Response:

@@ -136,6 +136,10 @@ COMPONENTS: Mapping[str, Any] = {
         max_tokens=NUMBER,
         seed=null_or(NUMBER),
     ),
+    "Node": obj(
+        id=TEXT, kind=TEXT, title=TEXT, role=TEXT, standing=TEXT, at_ms=NUMBER, winner=TEXT
+    ),
+    "Relation": obj(kind=TEXT, source=TEXT, target=TEXT),
     "Letter": obj(
         position=TEXT,
         time_ms=NUMBER,

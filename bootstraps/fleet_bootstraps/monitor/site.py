@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fleet_bootstraps.monitor.access import Access
 from fleet_bootstraps.monitor.acting import Acting
@@ -18,6 +19,9 @@ from fleet_core.domain.council import Council
 from fleet_core.domain.deliberation import Deliberation
 from fleet_core.errors import InputError, NotFound
 from fleet_core.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from fleet_adapters.grpc.drawing import Draw
 
 _FEWEST = 4
 
@@ -36,6 +40,7 @@ class Site:
         overview: how the parts of the fleet are.
         councils: the councils that a task approved now would be put to; None where only the log
             tells of councils.
+        draw: asks the context graph for a story; None where nobody here can.
         acting: what can be done; None where nothing can.
         why_not: why nothing can be done.
         ranked: whether the core's ranking is the fleet's.
@@ -51,6 +56,7 @@ class Site:
     speaking: Speaking
     overview: Overview
     councils: Callable[[], Awaitable[dict[str, Council]]] | None
+    draw: Draw | None
     acting: Acting | None
     why_not: str
     ranked: bool

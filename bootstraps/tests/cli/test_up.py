@@ -176,7 +176,10 @@ async def shown_by_the_monitor(address: str, plan_id: str) -> None:
             shown = await response.json()
         async with http.get("/api/overview") as response:
             parts = {(p["kind"], p["name"]): p for p in (await response.json())["parts"]}
+        async with http.get("/api/graph", params={"story": shown["story"]}) as response:
+            kept = [node["kind"] for node in (await response.json())["nodes"]]
     assert shown["state"] == "decided"
+    assert "Decision" in kept
     assert [key for key, part in parts.items() if part["state"] == "not ready"] == []
     for service in ("orchestrator", "executor", "context"):
         assert parts["service", service]["state"] == "ready"

@@ -134,6 +134,24 @@ async def test_decisions_and_what_they_rest_on(staged: Staged) -> None:
         assert {"from": a, "to": b, "kind": "depends_on"} in found["edges"]
 
 
+async def test_the_context_graph_is_asked_for_a_story(staged: Staged) -> None:
+    async with staged() as stage:
+        run = await stage.run()
+        found = await stage.get("/api/graph?story=s")
+        decision = (await stage.fleet.deliberate.get(run.tasks[0].deliberation_id)).decision
+        kinds = {node["id"]: node["kind"] for node in found["nodes"]}
+
+        assert found["whole"] is True
+        assert kinds[f"decision:{decision.decision_id}"] == "Decision"
+        assert {
+            "kind": "DECIDED_BY",
+            "source": f"task:a:{run.plan_id}",
+            "target": f"decision:{decision.decision_id}",
+        } in found["relations"]
+        await stage.get("/api/graph?story=nothing", status=404)
+        await stage.get("/api/graph", status=400)
+
+
 async def test_search_looks_into_what_was_written(staged: Staged) -> None:
     async with staged() as stage:
         run = await stage.run()

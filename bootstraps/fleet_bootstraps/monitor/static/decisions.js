@@ -2,15 +2,22 @@
 
 import { ask } from "./api.js";
 import { h, svg } from "./dom.js";
-import { chip, empty, tone } from "./parts.js";
+import { chip, empty, heading, scroller, tone } from "./parts.js";
+import { stamp } from "./format.js";
 import { fit } from "./plans.js";
 
 export const title = "Decisions";
 let told = null;
 let story = "";
+let kept = null; // what the context graph keeps of the story
+let unkept = "";
 
 async function look(redraw) {
   told = await ask(`/api/decisions${story ? `?${new URLSearchParams({ story })}` : ""}`);
+  kept = null;
+  if (story) {
+    try { kept = await ask(`/api/graph?${new URLSearchParams({ story })}`); } catch (error) { unkept = error.message; }
+  }
   redraw();
 }
 export async function enter({ redraw }) { await look(redraw); }
@@ -34,7 +41,27 @@ export function view() {
     decided.length ? h("section", { class: "card" }, h("h2", null, "Decided"),
       h("ul", { class: "plain" }, decided.map((node) => h("li", { "data-key": node.node },
         h("a", { href: `#/deliberations/${node.deliberation_id}` }, node.decision), " ", chip(node.standing),
-        h("div", { class: "sub" }, `${node.task} · ${node.winner} · ${node.story}`, rests(node.node)))))) : null);
+        h("div", { class: "sub" }, `${node.task} · ${node.winner} · ${node.story}`, rests(node.node)))))) : null,
+    story ? ofGraph() : h("p", { class: "muted" }, "Choose a story to see what the context graph keeps of it."));
+}
+
+// Every decision that is recorded, superseded ones too, with what it supersedes and cites.
+function ofGraph() {
+  if (!kept) return h("section", { class: "card" }, h("h2", null, "In the context graph"), h("p", { class: "muted" }, unkept || "Asking…"));
+  const byId = new Map(kept.nodes.map((node) => [node.id, node]));
+  const made = kept.nodes.filter((node) => node.kind === "Decision");
+  const gone = new Set(kept.relations.filter((one) => one.kind === "SUPERSEDES").map((one) => one.target));
+  const titles = (kind, from) => kept.relations.filter((one) => one.kind === kind && one.source === from).map((one) => byId.get(one.target)?.title ?? one.target);
+  const dissent = (of) => kept.relations.filter((one) => one.kind === "DISSENTED_FROM" && one.target === of).map((one) => byId.get(one.source)?.title);
+  const task = (of) => kept.relations.filter((one) => one.kind === "DECIDED_BY" && one.target === of).map((one) => byId.get(one.source)?.title ?? one.source);
+  return h("section", { class: "card", "data-key": "kept" }, h("h2", null, "In the context graph"),
+    kept.whole ? null : h("p", { class: "warn-text" }, "The oldest of it; there is more."),
+    made.length ? h("div", scroller("Decisions in the context graph"), h("table", { class: "list" },
+      h("thead", null, h("tr", null, ["Decision", "Standing", "Winner", "Recorded", "Rests on, and who dissented"].map(heading))),
+      h("tbody", null, made.map((node) => h("tr", { "data-key": node.id, class: gone.has(node.id) ? "out" : null },
+        h("th", { scope: "row" }, node.title, h("div", { class: "sub" }, [...task(node.id), gone.has(node.id) ? "superseded" : ""].filter(Boolean).join(" · "))),
+        h("td", null, chip(node.standing)), h("td", { class: "name" }, node.winner), h("td", { class: "name" }, stamp(node.at_ms)),
+        h("td", { class: "grow" }, [titles("CITED", node.id).map((one) => `cites ${one}`), titles("SUPERSEDES", node.id).map((one) => `supersedes ${one}`), dissent(node.id).map((one) => `${one} dissented`)].flat().join("; ") || "–")))))) : empty("No decision is recorded."));
 }
 
 function rests(node) {
