@@ -16,7 +16,7 @@ from fleet_bootstraps.cli.output import emit
 from fleet_bootstraps.cli.session import Session
 from fleet_bootstraps.monitor.log import read_log
 from fleet_bootstraps.monitor.opening import access_of, file_site, fleet_site
-from fleet_bootstraps.monitor.serving import served_monitor
+from fleet_bootstraps.monitor.serving import address_of, served_monitor
 from fleet_bootstraps.monitor.site import Site
 from fleet_bootstraps.services.roles import Role, ports_of
 from fleet_bootstraps.services.running import stopping
@@ -35,6 +35,7 @@ async def monitor(opened: Session, what: str, *, listen: str, browser: bool, as_
         as_json: whether the address is told as JSON on stdout.
     """
     settings = opened.profile.settings.service(Role.MONITOR)
+    address_of(settings, listen)  # refused before anything is opened
     readiness = Readiness()
     async with (
         stopping() as stopped,

@@ -11,7 +11,7 @@ from fleet_bootstraps.monitor.app import application
 from fleet_bootstraps.monitor.guard import answer
 from fleet_bootstraps.monitor.site import Site
 from fleet_bootstraps.settings import DEFAULT_PORTS, ServiceSettings
-from fleet_bootstraps.telemetry.http import served_http
+from fleet_bootstraps.telemetry.http import require_safe, served_http
 from fleet_bootstraps.telemetry.readiness import Readiness
 
 NAME = "monitor"
@@ -35,9 +35,20 @@ async def served_monitor(
     """
     token = site.access.token
     app = application(site, _health(readiness, token))
-    address = listen or settings.listen or f"127.0.0.1:{DEFAULT_PORTS[NAME]}"
+    address = address_of(settings, listen)
     async with served_http(app, address, settings, field="listen") as taken:
         yield taken
+
+
+def address_of(settings: ServiceSettings, listen: str = "") -> str:
+    """Where it is served.
+
+    Raises:
+        ProfileError: others reach it there without TLS and a token.
+    """
+    address = listen or settings.listen or f"127.0.0.1:{DEFAULT_PORTS[NAME]}"
+    require_safe(address, settings, field="listen")
+    return address
 
 
 def _health(readiness: Readiness, token: str) -> list[web.RouteDef]:

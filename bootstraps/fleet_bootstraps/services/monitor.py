@@ -12,7 +12,7 @@ from fleet_bootstraps.answering import needed_ports
 from fleet_bootstraps.fleet import opened_ports
 from fleet_bootstraps.monitor.feed import Feed
 from fleet_bootstraps.monitor.opening import access_of, fleet_site
-from fleet_bootstraps.monitor.serving import served_monitor
+from fleet_bootstraps.monitor.serving import address_of, served_monitor
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
 from fleet_bootstraps.services.roles import Role, ports_of, require_shared
@@ -49,6 +49,7 @@ async def monitor_service(
     watched = watching or Watching()
     context = replace(context, process=str(Role.MONITOR))
     settings = profile.settings.service(Role.MONITOR)
+    address_of(settings)  # refused before anything is opened
     access = access_of(settings, context)
     # An executor that runs jobs in the process that opens it is not ours to open.
     only = tuple({*ports_of(Role.MONITOR, profile.bindings), *needed_ports(profile)})

@@ -33,13 +33,7 @@ async def served_http(
     """
     host, port = host_and_port(address, field=field)
     tls = _tls(settings)
-    refuse_exposed(
-        address,
-        tls=tls is not None,
-        token=bool(settings.token),
-        insecure=settings.insecure,
-        field=field,
-    )
+    require_safe(address, settings, field=field)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -54,6 +48,21 @@ async def served_http(
         yield f"[{host}]:{taken}" if ":" in host else f"{host}:{taken}"
     finally:
         await runner.cleanup()
+
+
+def require_safe(address: str, settings: ServiceSettings, *, field: str) -> None:
+    """Refuse an address that others reach without TLS and a token; opens nothing.
+
+    Raises:
+        ProfileError: says what is missing.
+    """
+    refuse_exposed(
+        address,
+        tls=bool(settings.tls_cert and settings.tls_key),
+        token=bool(settings.token),
+        insecure=settings.insecure,
+        field=field,
+    )
 
 
 def _tls(settings: ServiceSettings) -> ssl.SSLContext | None:
