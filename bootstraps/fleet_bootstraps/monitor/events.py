@@ -12,7 +12,7 @@ from aiohttp import web
 from fleet_bootstraps.monitor.feed import Feed, Listener
 from fleet_bootstraps.monitor.guard import HEADERS
 from fleet_bootstraps.monitor.speaking import Hearing, Speaking
-from fleet_core.errors import InputError
+from fleet_core.errors import InputError, Unavailable
 from fleet_core.ports.clock import Clock
 from fleet_plugins.kit.json_bytes import dump_wire
 
@@ -22,6 +22,7 @@ _MANY = 20
 _QUIET_S = 15.0  # a comment, so that nobody on the way takes it for dead
 _PATIENCE_S = 60.0  # for a reader that takes nothing
 _CHUNK = 64 * 1024
+_MOST_STREAMS = 256
 _SYSTEM_BUFFER = 128 * 1024
 
 
@@ -57,6 +58,11 @@ class Stream:
         if epoch != self._feed.epoch or not (position.isascii() and position.isdigit()):
             return None
         return int(position) if len(position) <= 100 else None
+
+    @property
+    def others(self) -> int:
+        """How many streams are open besides this one."""
+        return self._feed.listeners
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """What is to be written, for ever; nothing is lost where the reader is slow."""
@@ -135,7 +141,13 @@ async def _woken(wake: asyncio.Event) -> bool:
 
 
 async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
-    """Write a stream until the client goes, or takes nothing for a minute."""
+    """Write a stream until the client goes, or takes nothing for a minute.
+
+    Raises:
+        Unavailable: as many are open as this process bears.
+    """
+    if stream.others >= _MOST_STREAMS:
+        raise Unavailable(f"{_MOST_STREAMS} event streams are open", "close some of the pages")
     response = web.StreamResponse(headers={**HEADERS, "Cache-Control": "no-store"})
     response.content_type = "text/event-stream"
     response.charset = "utf-8"

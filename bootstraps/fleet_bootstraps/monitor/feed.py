@@ -79,6 +79,11 @@ class Feed:
         self.caught_up.set()
         await until_available(self._noting(self._follow), "the monitor's following of the log")
 
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Listener]:
         """Hear of changes while held."""

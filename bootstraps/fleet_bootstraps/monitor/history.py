@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -13,7 +14,7 @@ from fleet_bootstraps.monitor.log import Log
 from fleet_bootstraps.monitor.tracked import Tracked
 from fleet_core.domain.commands import SubmitJobs
 from fleet_core.domain.deliberation import Deliberation
-from fleet_core.domain.events import DELIBERATION
+from fleet_core.domain.events import DELIBERATION, Event
 from fleet_core.domain.job import AgentJob
 from fleet_core.errors import InputError, NotFound
 
@@ -37,18 +38,36 @@ class Moment:
 class History:
     """Its moments in order, and every job that it issued.
 
-    `trouble` says why it does not go on to the newest version.
+    Attributes:
+        position: of the log, up to which it was read.
+        trouble: why it does not go on.
+        early: events that came before the one they follow, by version.
+        reading: held by who reads on.
     """
 
     deliberation_id: str
+    position: int
     moments: list[Moment] = field(default_factory=list)
     issued: dict[str, AgentJob] = field(default_factory=dict)
     trouble: str = ""
+    early: dict[int, Event] = field(default_factory=dict)
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def version(self) -> int:
+        """The newest that it goes to; 0 for none."""
+        return self.moments[-1].version if self.moments else 0
+
+    @property
+    def gap(self) -> str:
+        """What is missing in between; empty where nothing is."""
+        missing = f"version {self.version + 1} is missing in the log"
+        return self.trouble or (missing if self.early else "")
 
     def at(self, version: int = 0) -> Moment:
         """The moment of a version; of the newest for 0. NotFound where there is none."""
         if not self.moments:
-            reason = self.trouble or "the log does not hold it"
+            reason = self.gap or "the log does not hold it"
             raise NotFound(f"deliberation {self.deliberation_id}: {reason}")
         if not version:
             return self.moments[-1]
@@ -60,59 +79,56 @@ class History:
 
 
 class Histories:
-    """Reads histories, and keeps the few that were asked for last."""
+    """Reads histories, and keeps the few that were asked for last; they are read on, not anew."""
 
     def __init__(self, log: Log, strategies: Strategies) -> None:
         self._log, self._strategies = log, strategies
-        self._kept: OrderedDict[tuple[str, int], History] = OrderedDict()
+        self._kept: OrderedDict[str, History] = OrderedDict()
 
     async def of(self, tracked: Tracked) -> History:
         """The history as far as the log goes now."""
-        key = (tracked.deliberation_id, tracked.sequence)
-        if (kept := self._kept.get(key)) is not None:
-            self._kept.move_to_end(key)
-            return kept
-        history = await self._read(tracked, key[1])
-        if not history.moments or history.moments[-1].version == key[1]:
-            self._kept[key] = history
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+        history = self._kept.get(tracked.deliberation_id)
+        if history is None:
+            history = History(tracked.deliberation_id, tracked.before)
+            self._kept[tracked.deliberation_id] = history
+        self._kept.move_to_end(tracked.deliberation_id)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        async with history.reading:
+            if history.version < tracked.sequence and not history.trouble:
+                await self._read_on(history, tracked.sequence)
         return history
 
-    async def _read(self, tracked: Tracked, newest: int) -> History:
-        history = History(tracked.deliberation_id)
-        state: Deliberation | None = None
-        early: dict[int, Any] = {}
-        replayed = cast("Any", self._log.replay(_SUBJECTS, after=tracked.before))
+    async def _read_on(self, history: History, newest: int) -> None:
+        replayed = cast("Any", self._log.replay(_SUBJECTS, after=history.position))
         async with aclosing(replayed) as events:
             async for stored in events:
+                history.position = stored.position
                 event = stored.event
-                if event.data.get("deliberation_id") != tracked.deliberation_id:
+                if event.data.get("deliberation_id") != history.deliberation_id:
                     continue
-                opened = replace(event, data=await self._log.opened(event.data))
-                if carries_input(opened):
-                    early.setdefault(opened.sequence, opened)
-                version = state.version if state is not None else 0
-                while (following := early.pop(version + 1, None)) is not None:
-                    try:
-                        reduction = folded(state, following, self._strategies)
-                    except InputError as error:
-                        history.trouble = str(error)
-                        return history
-                    state = reduction.state
-                    version = state.version
-                    history.moments.append(_moment(following, state))
-                    for command in reduction.commands:
-                        if isinstance(command, SubmitJobs):
-                            history.issued |= {job.job_id: job for job in command.jobs}
-                if version >= newest:
-                    break
-        if early:
-            history.trouble = f"version {version + 1} is missing in the log"
-        return history
+                if carries_input(event):
+                    opened = replace(event, data=await self._log.opened(event.data))
+                    history.early.setdefault(opened.sequence, opened)
+                    self._fold(history)
+                if history.trouble or history.version >= newest:
+                    return
+
+    def _fold(self, history: History) -> None:
+        while (event := history.early.pop(history.version + 1, None)) is not None:
+            state = history.moments[-1].state if history.moments else None
+            try:
+                reduction = folded(state, event, self._strategies)
+            except InputError as error:
+                history.trouble = str(error)
+                return
+            history.moments.append(_moment(event, reduction.state))
+            for command in reduction.commands:
+                if isinstance(command, SubmitJobs):
+                    history.issued |= {job.job_id: job for job in command.jobs}
 
 
-def _moment(event: Any, state: Deliberation) -> Moment:
+def _moment(event: Event, state: Deliberation) -> Moment:
     given = event.data["input"]
     return Moment(
         event.sequence,

@@ -28,6 +28,7 @@ from fleet_core.errors import FleetError
 SUBJECTS = ("planning.>", "orchestration.>", "context.>", "dead.>")
 STATES_HELD = 512
 ROWS_HELD = 20_000
+PLANS_HELD = 2_000
 _ID_LENGTH = 200
 _LOOKED_AT = 64  # for one that has ended, before an open one is let go of
 _LETTERS = "letters"
@@ -52,9 +53,11 @@ class Picture:
         *,
         states_held: int = STATES_HELD,
         rows_held: int = ROWS_HELD,
+        plans_held: int = PLANS_HELD,
     ) -> None:
         self._strategies = strategies
         self._states_held, self._rows_held = states_held, rows_held
+        self._plans_held = plans_held
         self._with_state: dict[str, None] = {}
         self.deliberations: dict[str, Tracked] = {}
         self.plans: dict[str, Planned] = {}
@@ -142,6 +145,9 @@ class Picture:
         planned = self.plans.pop(identity, None) or Planned(run, position, event.event_id)
         planned.approval_id, planned.refused = event.event_id, ""
         self.plans[identity] = planned
+        while len(self.plans) > self._plans_held:
+            del self.plans[next(iter(self.plans))]
+            self.let_go += 1
         return self._moved(planned, run, position)
 
     def _letter(self, event: Event, position: int) -> list[Key]:

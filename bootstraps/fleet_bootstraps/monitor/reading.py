@@ -109,7 +109,7 @@ async def log(call: Call) -> web.Response:
     return answer(
         {
             "deliberation_id": history.deliberation_id,
-            "trouble": history.trouble,
+            "trouble": history.gap,
             "moments": moments_data(history.moments),
         }
     )

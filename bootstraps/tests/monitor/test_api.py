@@ -108,6 +108,27 @@ async def test_what_was_let_go_of_is_read_again(staged: Staged) -> None:
         assert after["row"] == before["row"]
 
 
+async def test_a_history_is_read_on_while_the_deliberation_goes_on(staged: Staged) -> None:
+    async with staged({"text": "slow", "delay_ms": 60_000}) as stage:
+        await stage.approve()
+        deliberations = stage.site.picture.deliberations
+        await stage.until(
+            lambda: any(d.state and d.state.outstanding for d in deliberations.values())
+        )
+        (identity,) = deliberations
+        first = await stage.get(f"/api/deliberations/{identity}/log")
+        await stage.fleet.deliberate.extend(identity, tokens=5)
+        await stage.until(lambda: deliberations[identity].sequence == 3)
+        second = await stage.get(f"/api/deliberations/{identity}/log")
+        states = [await stage.get(f"/api/deliberations/{identity}?at={at}") for at in (2, 3)]
+
+        assert [m["input"] for m in first["moments"]] == ["start", "pack"]
+        assert second["moments"][:2] == first["moments"]
+        assert second["moments"][2]["about"] == "its lease was raised"
+        before, after = (s["deliberation"]["figures"]["tokens"] for s in states)
+        assert after == before + 5
+
+
 async def test_councils_are_the_real_ones(staged: Staged) -> None:
     async with staged(sets=['councils.DEV.agents=[{"id":"ada"},{"id":"bob"}]']) as stage:
         found = await stage.get("/api/councils")

@@ -107,6 +107,7 @@ async def test_only_so_many_states_and_rows_are_held(log: tuple[list[Event], Any
     assert len(few_states.deliberations) == 2
     assert list(few_rows.deliberations) == [run.tasks[1].deliberation_id]
     assert few_rows.let_go
+    assert list(folded(events, plans_held=0).plans) == []
 
 
 HOSTILE: list[Event] = [
