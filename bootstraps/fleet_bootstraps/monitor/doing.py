@@ -61,13 +61,17 @@ async def kill(call: Call, acting: Acting) -> Done:
 @_action
 async def replay(call: Call, acting: Acting) -> Done:
     """Hand a dead letter's event out again."""
-    return await acting.replay(_position(call), again=call.body.get("again", False))
+    done = await acting.replay(_position(call), again=call.body.get("again", False))
+    await call.site.feed.recount()
+    return done
 
 
 @_action
 async def discard(call: Call, acting: Acting) -> Done:
     """Take a dead letter off the list."""
-    return await acting.discard(_position(call), call.body.get("reason", ""))
+    done = await acting.discard(_position(call), call.body.get("reason", ""))
+    await call.site.feed.recount()
+    return done
 
 
 def _deliberation(call: Call) -> str:

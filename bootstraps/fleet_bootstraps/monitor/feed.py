@@ -7,6 +7,7 @@ at that moment. So who reads slowly gets fewer states, and never one that is pas
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from fleet_bootstraps.monitor.log import Log
-from fleet_bootstraps.monitor.picture import SUBJECTS, Key, Picture
+from fleet_bootstraps.monitor.picture import LETTERS, SUBJECTS, Key, Picture
 from fleet_bootstraps.monitor.rows import deliberation_row, plan_row
 from fleet_core.errors import DecodeError, FleetError, NotFound
 from fleet_core.ports.event_bus import Stored
@@ -23,6 +24,7 @@ from fleet_plugins.kit.json_bytes import dump_wire
 
 _RENDERED = 4_096  # rows kept as JSON, which all listeners share
 _BURST = 16
+_RECOUNT_S = 0.2
 _TURN = 64  # events between two turns of the others, while a long log is read
 
 
@@ -58,6 +60,7 @@ class Feed:
     Args:
         log: what is followed.
         picture: what it is folded into.
+        open_letters: how many dead letters nobody has settled; None where nobody can.
 
     Attributes:
         epoch: of this process; positions are comparable only within one.
@@ -65,8 +68,15 @@ class Feed:
         trouble: why the log cannot be followed now; empty while it can.
     """
 
-    def __init__(self, log: Log, picture: Picture) -> None:
+    def __init__(
+        self,
+        log: Log,
+        picture: Picture,
+        open_letters: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self._log, self.picture = log, picture
+        self._open_letters, self._letter_came = open_letters, asyncio.Event()
+        self._recounted = -math.inf
         self._listeners: set[Listener] = set()
         self._rendered: dict[Key, tuple[int, bytes]] = {}
         self.epoch = secrets.token_hex(4)
@@ -76,8 +86,37 @@ class Feed:
     async def run(self) -> None:
         """Follow for ever; an outage of the bus is waited for."""
         await until_available(self._noting(self._read), "the monitor's reading of the log")
+        await self.recount()
         self.caught_up.set()
-        await until_available(self._noting(self._follow), "the monitor's following of the log")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._recounting())
+            what = "the monitor's following of the log"
+            tasks.create_task(until_available(self._noting(self._follow), what))
+
+    async def recount(self, *, fresh_s: float = 0.0) -> None:
+        """Ask how many dead letters are open: what became of them is not in the log.
+
+        Args:
+            fresh_s: an answer that is no older than so many seconds will do.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._recounted < fresh_s:
+            return
+        self._recounted = now
+        try:
+            number = await self._open_letters() if self._open_letters else self.picture.letters
+        except FleetError:
+            return  # it is asked again with the next letter, and whenever somebody looks
+        if number != self.picture.open_letters:
+            self.picture.open_letters = number
+            self._tell([LETTERS])
+
+    async def _recounting(self) -> None:
+        while True:
+            await self._letter_came.wait()
+            self._letter_came.clear()
+            await self.recount()
+            await asyncio.sleep(_RECOUNT_S)
 
     @property
     def listeners(self) -> int:
@@ -110,6 +149,8 @@ class Feed:
         position = self._position(key)
         if position is None:
             return None
+        if key == LETTERS:  # what became of them moves no position
+            return position, dump_wire(self._row(key))
         held = self._rendered.get(key)
         if held is None or held[0] != position:
             if len(self._rendered) > _RENDERED:
@@ -121,9 +162,9 @@ class Feed:
         picture = self.picture
         keys: list[Key] = [("plan", i) for i in picture.plans]
         keys += [("deliberation", i) for i in picture.deliberations]
-        keys.append(("letters", ""))
+        keys.append(LETTERS)
         placed = [(self._position(key) or 0, key) for key in keys]
-        return [key for at, key in sorted(placed) if at > position or not position]
+        return [k for at, k in sorted(placed) if at > position or not position or k == LETTERS]
 
     def _open(self, identity: str) -> bool:
         return self.picture.deliberations[identity].open
@@ -140,7 +181,7 @@ class Feed:
         kind, identity = key
         picture = self.picture
         if kind == "letters":
-            return {"letters": picture.letters}
+            return {"letters": picture.open_letters, "kept": picture.letters}
         if kind == "plan":
             return plan_row(picture.plans[identity], picture.deliberations)
         return deliberation_row(picture.deliberations[identity])
@@ -156,7 +197,10 @@ class Feed:
     async def _follow(self) -> None:
         self.trouble, number = "", 0
         async for stored in self._log.replay(SUBJECTS, after=self.picture.position, follow=True):
-            self._tell(await self._take(stored))
+            changed = await self._take(stored)
+            self._tell(changed)
+            if LETTERS in changed:
+                self._letter_came.set()
             number += 1
             if number % _BURST == 0:
                 await asyncio.sleep(0)  # a burst must not keep others from their turn

@@ -68,7 +68,12 @@ async def fleet_site(
     elsewhere = executes_elsewhere(profile)
     runs = executor or (ports.get(PortName.EXECUTOR) if elsewhere else None)
     known = strategies(profile, ports)
-    feed = Feed(log, Picture(known))
+    letters = DeadLetters(bus, state, context.clock)
+
+    async def open_letters() -> int:
+        return sum(not letter.settled for letter in await letters.all())
+
+    feed = Feed(log, Picture(known), open_letters)
     async with (
         answering(profile, context.clock, ports) as own,
         fleet_parts(profile, context, ports, feed) as parts,
@@ -76,7 +81,7 @@ async def fleet_site(
     ):
         acting = Acting(
             own,
-            DeadLetters(bus, state, context.clock),
+            letters,
             councils.all,
             known_protocols(profile),
             runs,

@@ -31,9 +31,9 @@ ROWS_HELD = 20_000
 PLANS_HELD = 2_000
 _ID_LENGTH = 200
 _LOOKED_AT = 64  # for one that has ended, before an open one is let go of
-_LETTERS = "letters"
 Key = tuple[str, str]
 """What changed: `deliberation`, `plan` or `letters`, and its id."""
+LETTERS: Key = ("letters", "")
 
 
 class Picture:
@@ -45,6 +45,7 @@ class Picture:
         events: how many were taken.
         unreadable: how many of them were not what their subject says, and why the last was not.
         letters: how many dead letters there are in the log.
+        open_letters: how many of them are not settled, as far as that was asked.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Picture:
         self.councils: dict[str, Council] = {}
         self.position = self.events = self.letters = self.letters_position = self.let_go = 0
         self.unreadable, self.last_unreadable = 0, ""
+        self.open_letters = 0
 
     def take(self, event: Event, position: int, *, lost: str = "") -> list[Key]:
         """Take an event; what it changed.
@@ -153,7 +155,7 @@ class Picture:
     def _letter(self, event: Event, position: int) -> list[Key]:
         self.letters += 1
         self.letters_position = position
-        keys: list[Key] = [(_LETTERS, "")]
+        keys = [LETTERS]
         buried = event.data.get("event")
         if isinstance(buried, Mapping) and buried.get("type") == PLAN_APPROVED:
             for planned in self.plans.values():

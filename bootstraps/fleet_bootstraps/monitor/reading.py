@@ -19,12 +19,14 @@ from fleet_core.domain.codec import to_data
 from fleet_core.errors import NotFound, Unavailable
 
 PAGE = 200
+_LETTERS_S = 5.0  # other processes settle dead letters too, and no event tells
 FAILED = frozenset({"failed", "cancelled", "blocked", "refused", "undecided"})
 
 
 async def overview(call: Call) -> web.Response:
     """How everything is."""
     site, picture = call.site, call.site.picture
+    await site.feed.recount(fresh_s=_LETTERS_S)
     states = [tracked.phase for tracked in picture.deliberations.values()]
     return answer(
         {
@@ -42,7 +44,7 @@ async def overview(call: Call) -> web.Response:
             },
             "deliberations": {state: states.count(state) for state in sorted(set(states))},
             "plans": len(picture.plans),
-            "letters": picture.letters,
+            "letters": picture.open_letters,
         }
     )
 

@@ -105,12 +105,15 @@ async def test_dead_letters_are_replayed_and_discarded(staged: Staged, seen: See
             Event("l2", f"{DEAD}.x.y", {"reason": "noise"}),
         ]
         await stage.fleet.bus.publish(letters)
+        badge = page.locator("#nav .badge")
+        await expect(badge).to_have_text("2")
         first = page.locator("section.card").filter(has_text="full")
         await first.get_by_role("button", name="Replay").click()
         await expect(page.locator(".toast.done")).to_contain_text("~replay:1")
         second = page.locator("section.card").filter(has_text="noise")
         await second.get_by_role("button", name="Discard").click()
         await expect(page.get_by_text("Everything could be handled.")).to_be_visible()
+        await expect(badge).to_be_hidden()
         await stage.until(lambda: stage.site.picture.plans[run.plan_id].run.attempt == 2)
 
 

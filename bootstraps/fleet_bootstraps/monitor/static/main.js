@@ -81,6 +81,7 @@ function drawNow() {
   if (!current || !session.may.look) return;
   try {
     draw(main, current.page.view({ ...current, may: may(), redraw }));
+    for (const words of document.querySelectorAll("pre.words:not(:hover, :focus)")) words.scrollTop = words.scrollHeight;
     document.title = `${current.page.name?.() ?? current.page.title} · Fleet monitor`;
   } catch (error) {
     failed(error);
