@@ -19,7 +19,7 @@ from fleet_bootstraps.monitor.opening import access_of, file_site, fleet_site
 from fleet_bootstraps.monitor.serving import address_of, served_monitor
 from fleet_bootstraps.monitor.site import Site
 from fleet_bootstraps.services.roles import Role, ports_of
-from fleet_bootstraps.services.running import stopping
+from fleet_bootstraps.services.stopping import stopping
 from fleet_bootstraps.telemetry.readiness import Readiness
 from fleet_plugins.api import PortName
 

@@ -91,8 +91,18 @@ class Access:
             if request.cookies.get(COOKIE):
                 return "the request does not say where it comes from (header Origin)"
             return ""
-        ours = f"{'https' if self._secure else request.scheme}://{request.host}"
-        return "" if origin == ours else f"the request comes from another origin: {origin[:120]}"
+        if self._is_ours(origin, request.host):
+            return ""
+        return f"the request comes from another origin: {origin[:120]}"
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        """Whether an origin is this server; a proxy before it may speak TLS where it does not."""
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
+        schemes = {"https"} if self._secure else {"http", "https"}
+        return parts.scheme in schemes and parts.netloc == host
 
     def signed_in(self, token: str, response: web.StreamResponse) -> Level:
         """Begin a session with a token, and give its cookie to a response."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +12,7 @@ from fleet_bootstraps.services.context import context_service
 from fleet_bootstraps.services.executor import executor_service
 from fleet_bootstraps.services.orchestrator import orchestrator_service
 from fleet_bootstraps.services.roles import Role
+from fleet_bootstraps.services.stopping import stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +55,3 @@ async def run_until_stopped(
     async with stopping() as stopped, service as served:
         say(Up(str(role), served.address, os.getpid()))
         await stopped.wait()
-
-
-@asynccontextmanager
-async def stopping() -> AsyncIterator[asyncio.Event]:
-    """The event that SIGTERM or SIGINT sets while this is held."""
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for one in signals:
-        loop.add_signal_handler(one, stopped.set)
-    try:
-        yield stopped
-    finally:
-        for one in signals:
-            loop.remove_signal_handler(one)

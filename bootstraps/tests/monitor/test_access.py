@@ -94,6 +94,14 @@ async def test_other_origins_change_nothing(staged: Staged, origin: str) -> None
         await stage.post("/api/session", {"token": "x"}, 403, headers={"Origin": origin})
 
 
+async def test_a_proxy_may_speak_tls_before_it(staged: Staged) -> None:
+    async with staged(access=Access("t")) as stage:
+        headers = {"Host": "fleet.example", **bearer("t")}
+        await stage.post(ACT, status=404, headers={**headers, "Origin": "https://fleet.example"})
+        await stage.post(ACT, status=403, headers={**headers, "Origin": "https://fleet.example:8"})
+        await stage.post(ACT, status=403, headers={**headers, "Origin": "ftp://fleet.example"})
+
+
 async def test_a_name_that_anybody_can_point_here_is_not_served(staged: Staged) -> None:
     async with staged() as stage:
         await stage.get("/api/plans", status=403, headers={"Host": "evil.example"})

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,28 @@ async def test_a_live_home_is_followed_from_another_process(
             await asyncio.sleep(0.05)
     watching.send_signal(signal.SIGINT)
     assert await ended(watching) == 0
+
+
+WITHOUT_EXTRAS = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("grpc", "nats", "redis", "ray", "neo4j", "prometheus_client"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Missing())
+import fleet_bootstraps.cli.export
+import fleet_bootstraps.cli.monitor
+import fleet_bootstraps.cli.run
+"""
+
+
+def test_an_embedded_run_is_shown_without_any_extra() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_what_there_is_not_is_said(fleet: Fleet, tmp_path: Path) -> None:

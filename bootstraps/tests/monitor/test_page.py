@@ -192,3 +192,27 @@ async def test_only_what_failed_is_shown_when_asked(staged: Staged, seen: Seen) 
             await page.get_by_label("failed only").check()
             await expect(page.get_by_role("link", name="Good")).to_be_hidden()
             await expect(page.get_by_role("link", name="Bad")).to_be_visible()
+
+
+async def test_all_of_it_can_be_reached_by_keys(staged: Staged, seen: Seen) -> None:
+    async with staged() as stage:
+        await stage.run()
+        async with seen(stage, "deliberations") as page:
+            await expect(page.get_by_role("link", name="Do a")).to_be_visible()
+            await page.keyboard.press("Tab")
+            await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+            await page.keyboard.press("Enter")
+            await expect(page.locator("main")).to_be_focused()
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Deliberations")
+            for key, heading in (("p", "Plans"), ("d", "Deliberations"), ("j", "Jobs")):
+                await page.keyboard.press("g")
+                await page.keyboard.press(key)
+                await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+            await page.keyboard.press("g")
+            await page.keyboard.press("d")
+            link = page.get_by_role("link", name="Do a")
+            await link.focus()
+            outline = await link.evaluate("node => getComputedStyle(node).outlineStyle")
+            assert outline == "solid"
+            await page.keyboard.press("Enter")
+            await expect(page.locator("#decision")).to_be_visible()

@@ -136,6 +136,10 @@ document.getElementById("leave").addEventListener("click", async () => {
   leave();
   location.reload();
 });
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // its address would be that of another page
+  main.focus();
+});
 document.getElementById("search").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = document.getElementById("q").value.trim();
