@@ -40,6 +40,7 @@ class Site:
         overview: how the parts of the fleet are.
         councils: the councils that a task approved now would be put to; None where only the log
             tells of councils.
+        saved: a deliberation's state as the store has it; None where there is no store.
         draw: asks the context graph for a story; None where nobody here can.
         acting: what can be done; None where nothing can.
         why_not: why nothing can be done.
@@ -56,6 +57,7 @@ class Site:
     speaking: Speaking
     overview: Overview
     councils: Callable[[], Awaitable[dict[str, Council]]] | None
+    saved: Callable[[str], Awaitable[Deliberation]] | None
     draw: Draw | None
     acting: Acting | None
     why_not: str
@@ -88,12 +90,18 @@ class Site:
     async def state(self, tracked: Tracked, version: int = 0) -> Deliberation:
         """A state of a deliberation: of a version, or as it is now for 0.
 
+        Where the log does not go so far, as where its first events have aged out, it is that which
+        was saved.
+
         Raises:
-            NotFound: the log does not tell it; says why.
+            NotFound: neither log nor store tell it; says why.
         """
         if not version and tracked.complete and tracked.state is not None:
             return tracked.state
-        return (await self.history(tracked)).at(version).state
+        history = await self.history(tracked)
+        if not version and history.version < tracked.sequence and self.saved is not None:
+            return await self.saved(tracked.deliberation_id)
+        return history.at(version).state
 
     async def history(self, tracked: Tracked) -> History:
         """All that the log tells of a deliberation."""

@@ -129,6 +129,26 @@ async def test_a_history_is_read_on_while_the_deliberation_goes_on(staged: Stage
         assert after == before + 5
 
 
+async def test_what_the_log_does_not_tell_any_more_is_shown_as_it_was_saved(
+    staged: Staged,
+) -> None:
+    async with staged() as stage:
+        run = await stage.run()
+        identity = run.tasks[0].deliberation_id
+        before = await stage.get(f"/api/deliberations/{identity}")
+        tracked = stage.site.tracked(identity)
+        tracked.state = None
+        tracked.fail("version 1 is not in what is kept of the log")
+        (await stage.site.history(tracked)).moments.clear()
+        (await stage.site.history(tracked)).trouble = tracked.trouble
+
+        after = await stage.get(f"/api/deliberations/{identity}")
+
+        assert after["deliberation"] == before["deliberation"]
+        assert after["row"]["trouble"] == tracked.trouble
+        await stage.get(f"/api/deliberations/{identity}?at=2", status=404)
+
+
 async def test_councils_are_the_real_ones(staged: Staged) -> None:
     async with staged(sets=['councils.DEV.agents=[{"id":"ada"},{"id":"bob"}]']) as stage:
         found = await stage.get("/api/councils")

@@ -54,17 +54,17 @@ export function heard(name, redraw) {
   if (row && row.version !== told.newest) look(redraw).catch(() => {});
 }
 
-export function view({ may }) {
+export function view({ may, redraw }) {
   if (!told) return empty("Reading the log…");
   const row = deliberations.get(told.deliberation.deliberation_id) ?? told.row;
-  if (row.version !== told.newest) setTimeout(() => heard("deliberation", () => {}), 0);
+  if (row.version !== told.newest) setTimeout(() => heard("deliberation", redraw), 0);
   const looked = at ? past.get(at) ?? told : told;
   const state = looked.deliberation;
   const live = !at && OPEN.has(state.state);
   const moment = at ? log?.moments.find((m) => m.version === at) : null;
   return h("div", { class: "stack" },
     head(state, row, may, live),
-    row.trouble ? h("p", { class: "banner warn" }, `The log tells it up to version ${told.at}: ${row.trouble}`) : null,
+    row.trouble ? h("p", { class: "banner warn" }, `The log does not tell all of it: ${row.trouble}. What is shown is version ${told.at}, as far as log or store go.`) : null,
     h("div", { class: "pair", "data-key": "pair" },
       slider(),
       h("section", { class: "card", "data-key": "lease" }, h("h2", null, "Lease"),
