@@ -5,6 +5,7 @@ PYTHON ?=
 PLAN ?= first
 PROFILE ?= embedded
 BENCH ?= overhead
+MODEL ?=
 SEEDS ?= 200
 SEED ?=
 POINTS ?= 10
@@ -54,8 +55,8 @@ check: lint test ## lint, then test
 features: machine browser ## run the Gherkin features: make features PROFILE=embedded|fleet|fleet-nats|scripted
 	@sh .ci/features $(PROFILE) $(ARGS)
 
-bench: setup ## measure beside a bare driver: make bench BENCH=overhead
-	$(bin)/python -m fleet_features.bench $(BENCH) $(ARGS)
+bench: setup ## measure: make bench BENCH=overhead, or BENCH=context-value MODEL=FILE.gguf
+	$(bin)/python -m fleet_features.bench $(BENCH) $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 vllm: machine ## opt-in, 3 GB: the chain against a real vLLM on the CPU (.ci/vllm says more)
 	@sh .ci/vllm $(ARGS)

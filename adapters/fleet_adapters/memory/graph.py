@@ -102,7 +102,7 @@ class InMemoryContextGraph(ContextGraph):
             )
         )
         taken |= {d.decision_id for d in siblings}
-        timeline = islice((d for d in others if d.decision_id not in taken), query.limit)
+        timeline = islice((d for d in others if d.decision_id not in taken), query.titles)
         return Neighbourhood(
             story.revision,
             self._as_told(ancestors, query),

@@ -47,6 +47,7 @@ class Around:
             role=identity(query.role),
             before_ms=query.before_ms,
             limit=query.limit,
+            titles=query.titles,
         )
         if not rows:
             return Neighbourhood(0)

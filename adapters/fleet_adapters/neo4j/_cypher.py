@@ -149,7 +149,7 @@ CALL (affecting, siblings) {
     AND NOT d.decision_id IN affecting AND NOT d.decision_id IN siblings
   WITH d
   ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
-  LIMIT $limit
+  LIMIT $titles
   RETURN collect(d.decision_id) AS timeline
 }
 CALL () {

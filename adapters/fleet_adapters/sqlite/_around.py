@@ -98,7 +98,7 @@ class Around:
         role = to_bytes(query.role)
         siblings = _rest(cursor, SIBLINGS, (number, role, before, plan), taken, query.limit)
         taken.update(siblings)
-        timeline = _rest(cursor, TIMELINE, (number, before, plan), taken, query.limit)
+        timeline = _rest(cursor, TIMELINE, (number, before, plan), taken, query.titles)
         plans = cursor.execute(_PLANS, (before, number, before, plan, query.limit)).fetchall()
         by = query.told_by
         whole = iter(self._tell(cursor, [*ancestors, *affecting, *siblings], by, whole=True))

@@ -110,7 +110,8 @@ class NeighbourhoodQuery:
         before_ms: what comes from other plans counts only if recorded before this; a plan, if
             approved before.
         told_by: name of the redactor whose texts are wanted.
-        limit: the most to fetch of each: affecting decisions, siblings, earlier plans, timeline.
+        limit: the most to fetch of each: affecting decisions, siblings, earlier plans.
+        titles: the most entries of the timeline to fetch.
     """
 
     story: str
@@ -121,6 +122,7 @@ class NeighbourhoodQuery:
     before_ms: int
     told_by: str = ""
     limit: int = 50
+    titles: int = 50
 
 
 @dataclass(frozen=True, slots=True)

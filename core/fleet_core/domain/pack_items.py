@@ -18,6 +18,7 @@ from fleet_core.domain.context import (
     PackRequest,
 )
 from fleet_core.domain.plan import Task
+from fleet_core.domain.relevance import ranked, words
 from fleet_core.domain.told import ToldDecision
 from fleet_core.recent import Recent
 
@@ -39,8 +40,9 @@ _LIKE_HEADING = re.compile(
     + ")"
 )
 JOIN = "\n\n"
-_TOKENS_EACH = 200
-_FEWEST, _MOST = 10, 200
+_TOKENS_OF_A_DECISION, _TOKENS_OF_A_TITLE = 200, 50
+_FEWEST, _MOST, _MOST_TITLES = 10, 200, 400
+_BY_RELEVANCE = (ItemKind.SIBLING, ItemKind.TIMELINE)
 _CHARACTERS = 8_000_000  # of the items that are kept
 
 
@@ -73,8 +75,15 @@ def query_of(request: PackRequest, told_by: str) -> NeighbourhoodQuery:
         request.role,
         request.approved_ms,
         told_by,
-        limit=min(max(request.budget // _TOKENS_EACH, _FEWEST), _MOST),
+        limit=min(max(request.budget // _TOKENS_OF_A_DECISION, _FEWEST), _MOST),
+        titles=min(max(request.budget // _TOKENS_OF_A_TITLE, _FEWEST), _MOST_TITLES),
     )
+
+
+def words_of(request: PackRequest) -> frozenset[str]:
+    """The words of the task that a pack is asked for."""
+    task = request.plan.task(request.task_id)
+    return words(task.title, task.description, *task.acceptance, *task.constraints)
 
 
 def own_items(request: PackRequest) -> list[Item]:
@@ -107,36 +116,58 @@ def earlier_items(plans: Sequence[EarlierPlan]) -> list[Item]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An item, and the decision that it was made of.
+
+    It is kept with its item, so that nothing else can have its `id` meanwhile.
+    """
+
+    item: Item
+    told: ToldDecision
+    words: frozenset[str]
+
+
 class DecisionItems:
     """The items of decisions; those made lately are kept, since a decision never changes."""
 
     def __init__(self) -> None:
-        self._made: Recent[tuple[ItemKind, int], tuple[Item, ToldDecision]] = Recent(_CHARACTERS)
+        self._made: Recent[tuple[ItemKind, int], _Made] = Recent(_CHARACTERS)
 
-    def of(self, around: Neighbourhood) -> list[Item]:
-        """In order of priority; each decision appears once."""
+    def of(self, around: Neighbourhood, about: frozenset[str] = frozenset()) -> list[Item]:
+        """In order of priority; each decision appears once.
+
+        Args:
+            around: what lies around the task.
+            about: the task's words; siblings and timeline are ordered by what they share with it
+                (`domain/relevance`), and by time only where that is the same.
+        """
         kinds = (
             (ItemKind.DEPENDENCY, around.ancestors),
             (ItemKind.AFFECTING, around.affecting),
             (ItemKind.SIBLING, around.siblings),
             (ItemKind.TIMELINE, around.timeline),
         )
-        told: dict[str, tuple[ItemKind, ToldDecision]] = {}
+        seen: set[str] = set()
+        items: list[Item] = []
         for kind, decisions in kinds:
-            for one in decisions:
-                told.setdefault(one.decision_id, (kind, one))
-        made = self._made.known((kind, id(one)) for kind, one in told.values())
-        items = []
-        for kind, one in told.values():
-            known = made.get((kind, id(one)))
-            items.append(known[0] if known is not None else self._new(kind, one))
+            told = [one for one in decisions if one.decision_id not in seen]
+            seen.update(one.decision_id for one in told)
+            made = self._of_kind(kind, told)
+            if kind in _BY_RELEVANCE and about:
+                made = [made[place] for place in ranked(about, [one.words for one in made])]
+            items += [one.item for one in made]
         return items
 
-    def _new(self, kind: ItemKind, told: ToldDecision) -> Item:
+    def _of_kind(self, kind: ItemKind, decisions: Sequence[ToldDecision]) -> list[_Made]:
+        known = self._made.known((kind, id(told)) for told in decisions)
+        return [known.get((kind, id(told))) or self._new(kind, told) for told in decisions]
+
+    def _new(self, kind: ItemKind, told: ToldDecision) -> _Made:
         item = _entry(kind, told) if kind is ItemKind.TIMELINE else _decision(kind, told)
-        # The decision is kept with its item, so that nothing else can have its `id` meanwhile.
-        self._made.put((kind, id(told)), (item, told), told.characters)
-        return item
+        made = _Made(item, told, words(*item.parts) if kind in _BY_RELEVANCE else frozenset())
+        self._made.put((kind, id(told)), made, told.characters)
+        return made
 
 
 def by_priority(*groups: Sequence[Item]) -> list[Item]:

@@ -21,6 +21,7 @@ from fleet_core.domain.pack_items import (
     earlier_items,
     own_items,
     query_of,
+    words_of,
 )
 from fleet_core.domain.told import NO_REDACTOR, Redactor, as_recorded, told_by
 from fleet_core.ports.context_graph import ContextGraph
@@ -71,7 +72,8 @@ class Hydrate(Hydrator):
         """
         around = await self._around(request)
         plans = [*own_items(request), *earlier_items(around.plans)]
-        items = by_priority(await self._clean(plans), self._decisions.of(around))
+        decisions = self._decisions.of(around, words_of(request))
+        items = by_priority(await self._clean(plans), decisions)
         sizes = await self._counts.of(texts_of(items))
         without: dict[str, str] = {}
         name = self._model.tokenizer()

@@ -28,6 +28,7 @@ from fleet_core.domain.pack_items import (
     earlier_items,
     own_items,
     query_of,
+    words_of,
 )
 from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.domain.told import ToldDecision
@@ -83,7 +84,7 @@ def packed(
         plan_id(plan), plan, "total", more.pop("role", "DEV"), 10**15, budget, **more
     )
     own = [*own_items(request), *earlier_items(around.plans)]
-    items = by_priority(own, DecisionItems().of(around))
+    items = by_priority(own, DecisionItems().of(around, words_of(request)))
     sizes = {text: estimate_tokens(text) for text in texts_of(items)}
     return fill(request, items, 1, sizes, "estimate")
 
@@ -180,12 +181,31 @@ def test_what_does_not_fit_whole_is_told_without_its_last_part(budget: int) -> N
         assert entry.reason.startswith("does not fit: ")
 
 
-@pytest.mark.parametrize(("budget", "limit"), [(1, 10), (4_400, 22), (10**9, 200)])
-def test_no_more_is_asked_for_than_a_budget_might_take(budget: int, limit: int) -> None:
+@pytest.mark.parametrize(
+    ("budget", "limit", "titles"), [(1, 10, 10), (4_400, 22, 88), (10**9, 200, 400)]
+)
+def test_no_more_is_asked_for_than_a_budget_might_take(
+    budget: int, limit: int, titles: int
+) -> None:
     request = PackRequest(plan_id(PLAN), PLAN, "total", "DEV", 10**15, budget)
     query = query_of(request, "R 1")
-    assert (query.limit, query.told_by) == (limit, "R 1")
+    assert (query.limit, query.titles, query.told_by) == (limit, titles, "R 1")
     assert query.ancestors == ("parse",)
+
+
+def test_what_shares_rare_words_with_the_task_comes_first() -> None:
+    old = [
+        decided("a", title="Say how the page is printed", text="Prices stand left."),
+        decided("b", title="Say how prices are kept", text="No floats: whole cents."),
+        decided("c", title="Say how prices are shown"),
+    ]
+    for kind in ("siblings", "timeline"):
+        around = Neighbourhood(1, **{kind: tuple(old)})  # type: ignore[arg-type]  # by name
+        pack = packed(around)
+        names = [e.item[-1] for e in pack.ledger if e.item.startswith("decision:")]
+        assert names == (["b", "a", "c"] if kind == "siblings" else ["b", "c", "a"])
+    affecting = packed(Neighbourhood(1, affecting=tuple(old))).ledger
+    assert [e.item[-1] for e in affecting if e.item.startswith("decision:")] == ["a", "b", "c"]
 
 
 def test_the_share_of_the_budget_is_told() -> None:

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("overhead", "chain", "executor", "words", "hydrate", "monitor")
+BENCHES = ("overhead", "chain", "executor", "words", "hydrate", "monitor", "context-value")
 
 
 def main() -> int:
@@ -14,8 +14,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fleet_features.bench", description=__doc__)
     parser.add_argument("name", choices=BENCHES)
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for a figure to quote")
-    given = parser.parse_args()
-    bench = importlib.import_module(f"fleet_features.bench.{given.name}")
+    given, rest = parser.parse_known_args()
+    bench = importlib.import_module(f"fleet_features.bench.{given.name.replace('-', '_')}")
+    if hasattr(bench, "main"):  # it has options of its own
+        return int(bench.main(rest))
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return int(bench.run(given.rounds))
 
 

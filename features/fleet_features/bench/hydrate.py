@@ -281,6 +281,7 @@ def _values(place: project.Place, listed: Callable[[list[str]], Any]) -> dict[st
         "role": query.role,
         "before": query.before_ms,
         "most": query.limit,
+        "titles": query.titles,
     }
 
 

@@ -27,7 +27,7 @@ WITH
   SELECT id FROM decision WHERE story = (SELECT story FROM around)
    AND recorded_ms < :before AND plan_id <> :plan AND superseded_by IS NULL
    AND id NOT IN (SELECT id FROM affecting) AND id NOT IN (SELECT id FROM siblings)
-  ORDER BY recorded_ms DESC, decision_id DESC LIMIT :most),
+  ORDER BY recorded_ms DESC, decision_id DESC LIMIT :titles),
  plans AS MATERIALIZED (
   SELECT plan_id, title, tasks FROM plan WHERE story = (SELECT story FROM around)
    AND approved_ms < :before AND plan_id <> :plan
@@ -76,7 +76,7 @@ CALL (one, two) {
     AND d.plan_id <> $plan AND NOT d.decision_id IN one AND NOT d.decision_id IN two
   WITH d
   ORDER BY d.current_story DESC, d.recorded_ms DESC, d.decision_id DESC
-  LIMIT $most
+  LIMIT $titles
   RETURN collect([d.decision_id, d.told_head]) AS timeline
 }
 CALL () {

@@ -22,7 +22,6 @@ from fleet_core.domain.plan import CheckSpec, Plan, Task
 from fleet_core.domain.told import ToldDecision, as_recorded
 from fleet_core.errors import PlanError
 from fleet_core.ports.context_graph import ContextGraph
-from fleet_plugins.contracts.graph_history import GraphHistoryContract
 from fleet_plugins.contracts.graph_telling import GraphTellingContract
 from fleet_plugins.contracts.stories import Story
 
@@ -38,18 +37,8 @@ def _ids(decisions: tuple[ToldDecision, ...]) -> list[str]:
 
 
 @pytest.mark.anyio
-class ContextGraphContract(GraphHistoryContract, GraphTellingContract):
+class ContextGraphContract(GraphTellingContract):
     """Idempotent records, revisions, what lies around a task."""
-
-    @pytest.fixture
-    def graph(self) -> ContextGraph:
-        """The graph under test."""
-        raise NotImplementedError("give your subclass a fixture `graph`")
-
-    @pytest.fixture
-    def story(self) -> Story:
-        """A story of this test's own."""
-        return Story()
 
     async def test_an_unknown_story_is_empty(self, graph: ContextGraph, story: Story) -> None:
         """Revision 0 and nothing; asking does not make it known."""
@@ -230,11 +219,11 @@ class ContextGraphContract(GraphHistoryContract, GraphTellingContract):
         for number in range(6):
             await graph.record_decision(story.decision(f"p{number}", "T1"), number)
             await graph.record_decision(story.decision(f"q{number}", "T1", role="QA"), number)
-        found = await graph.neighbourhood(story.query("mine", "T5", limit=2))
+        found = await graph.neighbourhood(story.query("mine", "T5", limit=2, titles=3))
         assert _ids(found.siblings) == ["p5/T1/", "p4/T1/"]
         # The timeline fills up with those of the role that no longer fit among the siblings.
-        assert _ids(found.timeline) == ["q5/T1/", "q4/T1/"]
-        wide = await graph.neighbourhood(story.query("mine", "T5", limit=100))
+        assert _ids(found.timeline) == ["q5/T1/", "q4/T1/", "q3/T1/"]
+        wide = await graph.neighbourhood(story.query("mine", "T5", limit=100, titles=100))
         assert (len(wide.siblings), len(wide.timeline)) == (6, 6)
 
     @pytest.mark.parametrize(

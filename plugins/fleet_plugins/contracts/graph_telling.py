@@ -11,6 +11,7 @@ from fleet_core.domain.decision import Decision
 from fleet_core.domain.plan import Plan, Task
 from fleet_core.domain.told import ToldDecision, as_recorded, titled
 from fleet_core.ports.context_graph import ContextGraph
+from fleet_plugins.contracts.graph_history import GraphHistoryContract
 from fleet_plugins.contracts.stories import Story
 
 _ODD = "\x00\u202e\ue000 {{x}} half \ud83d"
@@ -23,18 +24,8 @@ def told(decision: Decision, by: str = "R 1") -> ToldDecision:
 
 
 @pytest.mark.anyio
-class GraphTellingContract:
+class GraphTellingContract(GraphHistoryContract):
     """Texts of the redactor that is asked for, and earlier plans."""
-
-    @pytest.fixture
-    def graph(self) -> ContextGraph:
-        """The graph under test."""
-        raise NotImplementedError("give your subclass a fixture `graph`")
-
-    @pytest.fixture
-    def story(self) -> Story:
-        """A story of this test's own."""
-        return Story()
 
     async def test_what_a_redactor_made_is_told_to_who_asks_for_it(
         self, graph: ContextGraph, story: Story
@@ -101,7 +92,7 @@ class GraphTellingContract:
         for number in range(5):
             decision = story.decision(f"p{number}", "T1", affects=("T5",))
             await graph.record_decision(decision, number)
-        found = await graph.neighbourhood(story.query("mine", "T5", limit=2))
+        found = await graph.neighbourhood(story.query("mine", "T5", limit=2, titles=2))
         names = [
             [told.decision_id.split("/", 1)[1] for told in part]
             for part in (found.affecting, found.siblings, found.timeline)
