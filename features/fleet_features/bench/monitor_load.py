@@ -17,7 +17,7 @@ from fleet_core.ports.event_bus import EventBus
 from fleet_core.testing.playing import Asked, Play, judge, proposed, ranked, seats, start_with
 
 _SEATS = 3
-_BATCH = 50
+_BATCH, _AT_ONCE = 50, 4
 _TEXT = "def solve(items):\n    # {}\n    return sorted(items)\n" + "    # and why it is so\n" * 12
 
 
@@ -54,11 +54,25 @@ def interleaved(events: int, open_at_once: int) -> list[Event]:
 
 
 async def published(bus: EventBus, events: Sequence[Event], rate: float) -> float:
-    """Publish them at a rate, each stamped with the time; events a second as they were kept."""
+    """Publish them at a rate, each stamped with the time; events a second as they were kept.
+
+    A batch does not wait for the one before it to be on the disk, up to so many of them.
+    """
+    under_way = asyncio.Semaphore(_AT_ONCE)
+
+    async def publish(batch: Sequence[Event]) -> None:
+        try:
+            await bus.publish(batch)
+        finally:
+            under_way.release()
+
     begun = time.perf_counter()
-    for at in range(0, len(events), _BATCH):
-        due = begun + at / rate
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        now = system_clock()
-        await bus.publish([evolve(event, time_ms=now) for event in events[at : at + _BATCH]])
+    async with asyncio.TaskGroup() as tasks:
+        for at in range(0, len(events), _BATCH):
+            await under_way.acquire()
+            due = begun + at / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            now = system_clock()
+            batch = [evolve(event, time_ms=now) for event in events[at : at + _BATCH]]
+            tasks.create_task(publish(batch))
     return len(events) / (time.perf_counter() - begun)
