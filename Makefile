@@ -17,7 +17,7 @@ bin = $(VENV)/bin
 folders = core plugins adapters bootstraps features
 python_files = $(folders) .ci
 
-.PHONY: help setup machine run test lint check features bench sim vllm lock neo4j-lock protos format clean
+.PHONY: help setup machine browser run test lint check features bench sim vllm lock neo4j-lock protos format clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -31,10 +31,13 @@ machine: setup ## see to what comes from the system (bubblewrap, OpenMP); instal
 	@sh .ci/sandbox
 	@sh .ci/openmp
 
+browser: setup ## see to chromium, which the monitor's tests drive; install it where allowed
+	@sh .ci/browser
+
 run: machine ## deliberate over a built-in plan, with a language model on this machine
 	$(bin)/fleet run $(PLAN) --profile embedded $(ARGS)
 
-test: machine ## every test, and those of core and plugins on each other Python found
+test: machine browser ## every test, and those of core and plugins on each other Python found
 	@sh .ci/test $(ARGS)
 
 lint: setup ## style, types, import contracts, spelling, lock, protos
@@ -49,7 +52,7 @@ lint: setup ## style, types, import contracts, spelling, lock, protos
 
 check: lint test ## lint, then test
 
-features: machine ## run the Gherkin features: make features PROFILE=embedded|fleet|fleet-nats|scripted
+features: machine browser ## run the Gherkin features: make features PROFILE=embedded|fleet|fleet-nats|scripted
 	@sh .ci/features $(PROFILE) $(ARGS)
 
 bench: setup ## measure: make bench BENCH=overhead, or BENCH=context-value MODEL=FILE.gguf

@@ -135,7 +135,7 @@ class DeadLetters:
 
     async def all(self) -> list[Letter]:
         """Every letter that is kept, oldest first, with what became of it."""
-        letters = [_read(s.position, s.event) async for s in self._bus.replay([f"{DEAD}.>"])]
+        letters = [read_letter(s.position, s.event) async for s in self._bus.replay([f"{DEAD}.>"])]
         roots = list(dict.fromkeys(letter.root_id for letter in letters))
         kept = {root: (await self._load(root))[0] for root in roots}
         return [
@@ -172,7 +172,7 @@ class DeadLetters:
     async def came_back(self, after: int, event_ids: Sequence[str]) -> AsyncGenerator[Letter, None]:
         """Letters of these events beyond a position, as they are written; for ever."""
         async for stored in self._bus.replay([f"{DEAD}.>"], after=after, follow=True):
-            letter = _read(stored.position, stored.event)
+            letter = read_letter(stored.position, stored.event)
             if letter.event_id in event_ids:
                 yield letter
 
@@ -254,7 +254,7 @@ def _was(became: Became) -> str:
     return f"was replayed as {became.event_id}"
 
 
-def _read(position: int, letter: Event) -> Letter:
+def read_letter(position: int, letter: Event) -> Letter:
     """A letter, whoever wrote it."""
     data = letter.data
     found = data.get("event")

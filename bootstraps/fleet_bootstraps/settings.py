@@ -143,10 +143,12 @@ class PriceSettings:
     answer: float = 0.0
 
 
+MONITOR_PORT = 8080
 DEFAULT_PORTS = {
     "orchestrator": ORCHESTRATOR_PORT,
     "executor": EXECUTOR_PORT,
     "context": CONTEXT_PORT,
+    "monitor": MONITOR_PORT,
 }
 
 
@@ -156,11 +158,12 @@ class ServiceSettings:
 
     Attributes:
         listen: `host:port`; port 0 takes a free one; empty: loopback, on the service's own port
-            (orchestrator 50055, executor 50056, context 50051). Beyond loopback it needs TLS and a
-            token.
+            (orchestrator 50055, executor 50056, context 50051, monitor 8080). Beyond loopback it
+            needs TLS and a token.
         token: the name of the secret that callers must send as a bearer token; empty for none.
         admin_token: the name of a second secret, which RPCs that change councils or budgets, or
-            cancel work, then ask for; it is good for all others too. Empty: `token` is enough.
+            cancel work, and the monitor's actions then ask for; it is good for all others too.
+            Empty: `token` is enough.
         tls_cert, tls_key: PEM files of the server's certificate chain and key.
         tls_client_ca: PEM file; callers must then show a certificate signed by it (mTLS).
         insecure: serve beyond loopback without TLS or without a token.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from importlib.util import find_spec
 
 from fleet_bootstraps.profile import Profile
 
@@ -12,6 +15,7 @@ TAGS: Mapping[str, str] = {
     "durable": "what the fleet keeps outlives its process",
     "faults": "the script is served over HTTP, and what goes wrong happens on the way",
     "live": "the profile's own model answers",
+    "browser": "the monitor's page is open in Debian's chromium, driven by playwright",
     "clock": "a lease's deadline ends it, and which input meets that first is nobody's promise",
 }
 """What a scenario says of itself; registered as pytest markers."""
@@ -32,4 +36,11 @@ def lacking(profile: Profile, tags: Collection[str]) -> str:
         return "its model reads the script itself, so there is no connection to break"
     if "live" in tags and scripted:
         return "its model is a script"
+    if "browser" in tags and not has_browser() and os.environ.get("CI") != "true":
+        return "playwright or chromium is not on this machine (make browser)"
     return ""
+
+
+def has_browser() -> bool:
+    """Whether a page can be opened here."""
+    return find_spec("playwright") is not None and shutil.which("chromium") is not None

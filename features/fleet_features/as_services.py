@@ -31,8 +31,9 @@ from fleet_core.ports.state_store import StateStore
 from fleet_core.usecases.deliberate import Deliberate
 from fleet_core.usecases.plans import Plans
 from fleet_features.deploying.deployment import Deployment, deployed
-from fleet_features.deploying.process import ServiceProcess
+from fleet_features.deploying.process import ServiceProcess, served
 from fleet_features.deploying.rpc import deliberation_told, pythons
+from fleet_features.interpreters import orchestrator_python
 from fleet_features.observing import executor_says
 from fleet_features.place import Apart, Asked, Commanded, Door, Kept, Place, Told
 from fleet_features.profile_file import write_profile
@@ -190,6 +191,27 @@ class AsServices(Place):
         """See `Place`."""
         assert isinstance(door, Remote)
         return await pythons(door.orchestrator.address, door.service.address)
+
+    @asynccontextmanager
+    async def monitor(self, told: Told, door: Door) -> AsyncIterator[str]:
+        """See `Place`; a service of its own."""
+        assert isinstance(door, Remote)
+        deployment = self.session.deployment
+        profile = deployment.profile(
+            told.terms, live=told.live, orchestrator=door.orchestrator.address
+        )
+        running = await served(
+            "monitor",
+            write_profile(profile, told.folder / "monitor.toml"),
+            python=orchestrator_python(),
+            home=told.home,
+            environ=deployment.environ,
+            log=told.folder / "monitor.log",
+        )
+        try:
+            yield f"http://{running.address}"
+        finally:
+            await running.stop()
 
     def commanded(self, told: Told) -> Commanded:
         """See `Place`; the command is the orchestrator, and the only one."""

@@ -12,10 +12,16 @@ from pathlib import Path
 from anyio.from_thread import BlockingPortal
 
 from fleet_adapters.scripted.server import ScriptedServer, serve_script
+from fleet_bootstraps.answering import needed_ports
 from fleet_bootstraps.fleet import open_fleet, opened_ports, system_clock
 from fleet_bootstraps.layers import home as kept_home
+from fleet_bootstraps.monitor.access import Access
+from fleet_bootstraps.monitor.opening import fleet_site
+from fleet_bootstraps.monitor.serving import served_monitor
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.secrets import secrets_from
+from fleet_bootstraps.settings import ServiceSettings
+from fleet_bootstraps.telemetry.readiness import Readiness
 from fleet_features.observing import executor_says
 from fleet_features.place import Apart, Asked, Commanded, Door, Kept, Place, Told
 from fleet_features.profile_file import environ_without_settings, write_profile
@@ -90,6 +96,17 @@ class InProcess(Place):
     async def pythons(self, door: Door) -> tuple[str, str]:  # noqa: ARG002 -- the place's
         """See `Place`."""
         return platform.python_version(), platform.python_version()
+
+    @asynccontextmanager
+    async def monitor(self, told: Told, door: Door) -> AsyncIterator[str]:
+        """See `Place`; over the log of the same FLEET_HOME."""
+        profile, context = self._profile(told), _context(told)
+        async with (
+            opened_ports(profile, context, only=needed_ports(profile)) as ports,
+            fleet_site(profile, context, ports, Access(), executor=door.executor) as site,
+            served_monitor(site, ServiceSettings(), Readiness(), listen="127.0.0.1:0") as address,
+        ):
+            yield f"http://{address}"
 
     def commanded(self, told: Told) -> Commanded:
         """See `Place`."""

@@ -175,5 +175,9 @@ class Place(Protocol):
         """The versions that orchestrator and executor say they run on."""
 
     @abstractmethod
+    def monitor(self, told: Told, door: Door) -> AbstractAsyncContextManager[str]:
+        """The monitor of that fleet, until the context is left; its URL."""
+
+    @abstractmethod
     def commanded(self, told: Told) -> Commanded:
         """What a command needs."""

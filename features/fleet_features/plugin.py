@@ -29,6 +29,7 @@ pytest_plugins = (
     "fleet_features.steps.command_line",
     "fleet_features.steps.context",
     "fleet_features.steps.council",
+    "fleet_features.steps.dashboard",
     "fleet_features.steps.live",
     "fleet_features.steps.outcome",
     "fleet_features.steps.plan",

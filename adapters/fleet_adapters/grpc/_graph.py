@@ -74,6 +74,24 @@ def _relation(relation: Relation) -> graph_pb2.GraphRelation:
     )
 
 
+def node_of(message: graph_pb2.GraphNode) -> Node:
+    """The node in a message."""
+    return Node(
+        message.id,
+        _NODES.read(message.kind, "kind"),
+        message.title,
+        message.role,
+        message.standing,
+        message.at_ms,
+        message.winner,
+    )
+
+
+def relation_of(message: graph_pb2.GraphRelation) -> Relation:
+    """The relation in a message."""
+    return Relation(_RELATIONS.read(message.kind, "kind"), message.source, message.target)
+
+
 def _sound(text: str) -> str:
     """The text with U+FFFD for what UTF-8, and so a message, cannot hold."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -13,11 +13,12 @@ import pytest
 from fleet_adapters.grpc._packs import made_of
 from fleet_adapters.grpc._records import decision_message, plan_message
 from fleet_adapters.grpc.context_server import NAME
+from fleet_adapters.grpc.drawing import opened_drawing
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1.context_pb2_grpc import ContextServiceStub
 from fleet_adapters.grpc.proto.fleet.domain.v1 import decision_pb2, graph_pb2, plan_pb2
 from fleet_adapters.grpc.serving import Served
-from fleet_adapters.grpc.settings import GrpcServerSettings
+from fleet_adapters.grpc.settings import GrpcHydratorSettings, GrpcServerSettings
 from fleet_adapters.memory.graph import InMemoryContextGraph
 from fleet_core.domain.codec import to_data
 from fleet_core.domain.context import ContextPack, PackRequest, PlanRecord
@@ -25,7 +26,7 @@ from fleet_core.domain.decision import Dissent
 from fleet_core.domain.events import CONTEXT_UPDATED
 from fleet_core.domain.job import Evidence, Standing
 from fleet_core.domain.plan import Plan, Task, plan_id
-from fleet_core.errors import Unavailable
+from fleet_core.errors import NotFound, Unavailable
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.state_store import Put
 from fleet_core.usecases import keys
@@ -145,6 +146,24 @@ async def test_the_graph_of_a_story_comes_page_by_page(
     assert shown.title.startswith("Steel \ufffdlll")
     assert len(shown.title) == 300
     assert nodes["evidence:0:second"].standing == "passed"
+
+
+async def test_whoever_draws_a_story_gets_all_pages_of_it(served: Served, stub: Any) -> None:
+    await recorded(stub)
+    async with opened_drawing(GrpcHydratorSettings((served.address,)), str) as draw:
+        found, whole = await draw(PLAN.story, 1_000)
+        some, cut = await draw(PLAN.story, 1)
+        with pytest.raises(NotFound, match="nothing is known of story 'x'"):
+            await draw("x", 10)
+    nodes, relations, _ = await graph_of(stub, PLAN.story, 0)
+    assert {node.node_id: (node.kind.name, node.title, node.role) for node in found.nodes} == {
+        name: (graph_pb2.NodeKind.Name(node.kind)[10:], node.title, node.role)
+        for name, node in nodes.items()
+    }
+    assert {(r.kind.name, r.source, r.target) for r in found.relations} == relations
+    assert whole
+    assert cut
+    assert some == found
 
 
 async def test_what_is_wrong_with_asking_for_a_graph_is_said(stub: Any) -> None:

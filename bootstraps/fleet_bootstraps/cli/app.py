@@ -97,6 +97,9 @@ async def run(
     follow: Annotated[bool, typer.Option("--follow", help="Show what agents say.")] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    monitor: Annotated[
+        bool, typer.Option("--monitor", help="Serve the monitor too, until Ctrl-C.")
+    ] = False,
 ) -> Exit:
     """Take an approved plan to recorded decisions.
 
@@ -108,7 +111,8 @@ async def run(
     from fleet_bootstraps.cli.run import RunOptions
     from fleet_bootstraps.cli.run import run as work
 
-    options = RunOptions(fresh, follow, as_json, quiet, _again(plan, profile, sets or []))
+    command = _again(plan, profile, sets or [])
+    options = RunOptions(fresh, follow, as_json, quiet, monitor, command)
     return await work(_session(profile, sets), plan, options)
 
 
@@ -180,7 +184,7 @@ async def up(
 @command
 async def serve(
     service: Annotated[
-        str, typer.Argument(metavar="SERVICE", help="orchestrator, executor or context.")
+        str, typer.Argument(metavar="SERVICE", help="orchestrator, executor, context or monitor.")
     ],
     profile: Profile = FLEET,
     sets: Sets = None,
@@ -196,6 +200,50 @@ async def serve(
     from fleet_bootstraps.cli.serve import serve as work
 
     return await work(_session(profile, sets), service, as_json=as_json, log=log)
+
+
+@app.command(epilog=CODES)
+@command
+async def monitor(
+    what: Annotated[
+        str, typer.Argument(metavar="[PLAN|FILE]", help="A plan to show; or an exported log.")
+    ] = "",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Port 0 takes a free one.")
+    ] = "",
+    browser: Annotated[
+        bool,
+        typer.Option("--browser/--no-browser", help="Open a browser, where there is a screen."),
+    ] = True,
+    as_json: AsJson = False,
+) -> Exit:
+    """Serve the monitor of an embedded run, going on or finished, until Ctrl-C.
+
+    With --profile fleet it shows the fleet of that profile, as `fleet serve monitor` does; with a
+    file that `fleet export` wrote, what is in it.
+    """
+    from fleet_bootstraps.cli.monitor import monitor as work
+
+    opened = _session(profile, sets)
+    return await work(opened, what, listen=listen, browser=browser, as_json=as_json)
+
+
+@app.command()
+@command
+async def export(
+    plan: Annotated[
+        str, typer.Argument(metavar="[PLAN]", help="A plan, or a plan's id; without, all.")
+    ] = "",
+    out: Annotated[str, typer.Option("--out", help="A file; - for stdout.")] = "-",
+    profile: Profile = EMBEDDED,
+    sets: Sets = None,
+) -> Exit:
+    """Write the event log as lines of JSON, which `fleet monitor FILE` shows."""
+    from fleet_bootstraps.cli.export import export as work
+
+    return await work(_session(profile, sets), plan, out)
 
 
 @app.command()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
 
 import typer
 
 from fleet_bootstraps.report.text import one_line, printable
+from fleet_core.errors import InputError
 
 
 def emit(data: Any) -> None:
@@ -41,3 +45,23 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int =
 
 def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace(",", "").isdigit()
+
+
+@contextmanager
+def written(out: str) -> Iterator[TextIO]:
+    """A new file, whole or not at all; or stdout."""
+    if out == "-":
+        yield sys.stdout
+        return
+    path, part = Path(out), Path(f"{out}.part")
+    try:
+        with part.open("w", encoding="ascii") as to:
+            yield to
+        part.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", "name another file", source=out
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    typer.echo(f"fleet: written to {one_line(out)}", err=True)

@@ -25,6 +25,7 @@ from fleet_bootstraps.progress.watch import Snapshot, Watch, read
 from fleet_bootstraps.report import folder as folders
 from fleet_bootstraps.report.data import RunOutcome, report
 from fleet_bootstraps.services.roles import Role, ports_of
+from fleet_bootstraps.telemetry.readiness import Readiness
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import FleetError
 from fleet_core.ports.token_stream import TokenStream
@@ -42,6 +43,7 @@ class RunOptions:
     follow: bool = False
     as_json: bool = False
     quiet: bool = False
+    monitor: bool = False
     command: str = "the same command"
 
 
@@ -101,7 +103,34 @@ class _Running:
                 await require_models(ports[PortName.MODEL], self._planned.models)
                 await self._warn_of_checks(ports)
             async with running_orchestrator(profile, clock, ports) as fleet:
-                return await self._deliberate(fleet)
+                if not self._options.monitor:
+                    return await self._deliberate(fleet)
+                async with self._monitored(ports, fleet):
+                    return await _until_interrupted(await self._deliberate(fleet))
+
+    @asynccontextmanager
+    async def _monitored(
+        self, ports: Mapping[PortName, Any], fleet: Orchestrator
+    ) -> AsyncIterator[None]:
+        """The monitor in this process, where agents can be heard and jobs be killed."""
+        from fleet_bootstraps.monitor.opening import (  # noqa: PLC0415 -- when it is asked for
+            access_of,
+            fleet_site,
+        )
+        from fleet_bootstraps.monitor.serving import served_monitor  # noqa: PLC0415 -- as above
+
+        profile, context = self._session.profile, self._session.context
+        settings = profile.settings.service(Role.MONITOR)
+        readiness = Readiness()
+        async with (
+            fleet_site(
+                profile, context, ports, access_of(settings, context), executor=fleet.executor
+            ) as site,
+            served_monitor(site, settings, readiness) as address,
+        ):
+            readiness.tell({})
+            self._progress.say(f"the monitor is at http://{address}/")
+            yield
 
     async def _warn_of_checks(self, ports: Mapping[PortName, Any]) -> None:
         wanted = {c.kind for task in self._planned.plan.tasks for c in task.checks}
@@ -203,6 +232,16 @@ class _Running:
     def _say_lines(self, lines: Any) -> None:
         for task, agent, text in lines:
             self._progress.say(f"{task.partition('-')[2]} {agent}| {text}")
+
+
+async def _until_interrupted(code: Exit) -> Exit:
+    """Keep the monitor after the run, until Ctrl-C; that is no interruption of the run then."""
+    say("the monitor stays until Ctrl-C")
+    try:
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError:
+        return code
+    raise AssertionError("a future that nobody sets")
 
 
 async def _latest(fleet: Orchestrator, plan_id: str, known: Snapshot) -> Snapshot:

@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 from fleet_bootstraps.cli.kept import require_home
-from fleet_bootstraps.cli.outcome import Exit, say
-from fleet_bootstraps.cli.output import emit, line
+from fleet_bootstraps.cli.outcome import Exit
+from fleet_bootstraps.cli.output import emit, line, written
 from fleet_bootstraps.cli.session import Session
 from fleet_core.domain.context import PlanRecord
 from fleet_core.errors import InputError
@@ -41,7 +40,7 @@ async def list_stories(opened: Session, *, as_json: bool) -> Exit:
 async def export(opened: Session, story: str, out: str) -> Exit:
     """Write a story's history as JSON lines to a file, or to stdout."""
     async with _graph(opened) as graph:
-        with _written(out) as to:
+        with written(out) as to:
             async for text in exported(graph, story):
                 to.write(f"{text}\n")
     return Exit.DONE
@@ -106,26 +105,6 @@ def _moment(text: str) -> int:
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
     return int(found.timestamp() * 1000)
-
-
-@contextmanager
-def _written(out: str) -> Iterator[TextIO]:
-    """A new file, whole or not at all; or stdout."""
-    if out == _HERE:
-        yield sys.stdout
-        return
-    path, part = Path(out), Path(f"{out}.part")
-    try:
-        with part.open("w", encoding="ascii") as to:
-            yield to
-        part.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror}", "name another file", source=out
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    say(f"written to {out}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import typer
 
 from fleet_bootstraps.cli.outcome import Exit, say
 from fleet_bootstraps.cli.session import Session
+from fleet_bootstraps.services.roles import Role
 from fleet_bootstraps.stack.health import watch
 from fleet_bootstraps.stack.overview import ENDED, Overview, overview
 from fleet_bootstraps.stack.ports import parsed
@@ -88,7 +89,10 @@ def _next(opened: Session, asked: Asked, stack: Stack) -> list[str]:
     options += [word for entry in sets for word in ("--set", entry)]
     told = [shlex.join(["fleet", "--home", str(opened.home), "submit", "PLAN", *options])]
     told += _graph_told(opened, asked, stack)
+    pages = [part.address for part in stack.parts if part.name == Role.MONITOR]
+    scheme = "https" if opened.profile.settings.service(Role.MONITOR).tls_cert else "http"
     return [
+        *(f"watch it at {scheme}://{address}/" for address in pages),
         *told,
         f"logs and data: {opened.home / 'stack'}; Ctrl-C ends all of it",
     ]

@@ -79,11 +79,16 @@ def task_view(run: PlanRun, task: TaskRun, state: Deliberation | None, now_ms: i
     role = run.plan.task(task.task_id).role
     if state is None:
         return TaskView(task.task_id, role, task.state.value, reason=task.reason)
+    return state_view(task.task_id, role, state, now_ms)
+
+
+def state_view(task_id: str, role: str, state: Deliberation, now_ms: int) -> TaskView:
+    """The view of a task whose deliberation has begun."""
     step = state.open_step if state.phase not in FINAL else None
     usage = state.usage()
     decision, failure = state.decision, state.failure
     return TaskView(
-        task.task_id,
+        task_id,
         role,
         state.phase.value,
         len(state.council.agents),

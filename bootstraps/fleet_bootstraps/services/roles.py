@@ -18,6 +18,7 @@ class Role(StrEnum):
     ORCHESTRATOR = "orchestrator"
     EXECUTOR = "executor"
     CONTEXT = "context"
+    MONITOR = "monitor"
 
 
 _STORES = (PortName.BUS, PortName.STATE, PortName.BLOBS)
@@ -32,6 +33,7 @@ _WANTED = {
     ),
     Role.EXECUTOR: (*_STORES, PortName.TOKENS, PortName.RUNNER),
     Role.CONTEXT: (*_STORES, PortName.GRAPH, PortName.MODEL),
+    Role.MONITOR: (*_STORES, PortName.TOKENS, PortName.PROTOCOL, PortName.RANKER),
 }
 _SHARED = (*_STORES, PortName.GRAPH)
 _BEYOND_A_PROCESS = frozenset({Capability.SHARED_HOST, Capability.SHARED_NETWORK})

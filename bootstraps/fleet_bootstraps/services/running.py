@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from fleet_adapters.grpc.serving import Served
 from fleet_bootstraps.services.context import context_service
 from fleet_bootstraps.services.executor import executor_service
 from fleet_bootstraps.services.orchestrator import orchestrator_service
 from fleet_bootstraps.services.roles import Role
+from fleet_bootstraps.services.stopping import stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +24,34 @@ class Up:
     pid: int
 
 
-SERVICES: dict[Role, Callable[..., AbstractAsyncContextManager[Served]]] = {
+class Serving(Protocol):
+    """A service that serves, at `address`: `host:port`."""
+
+    @property
+    def address(self) -> str:
+        """Where, with the port that it got."""
+
+
+def _monitor_service(*given: Any, **named: Any) -> AbstractAsyncContextManager[Serving]:
+    from fleet_bootstraps.services.monitor import (  # noqa: PLC0415 -- a web server: only for it
+        monitor_service,
+    )
+
+    return monitor_service(*given, **named)
+
+
+SERVICES: dict[Role, Callable[..., AbstractAsyncContextManager[Serving]]] = {
     Role.CONTEXT: context_service,
     Role.EXECUTOR: executor_service,
+    Role.MONITOR: _monitor_service,
     Role.ORCHESTRATOR: orchestrator_service,
 }
 
 
 async def run_until_stopped(
-    role: Role, service: AbstractAsyncContextManager[Served], say: Callable[[Up], None]
+    role: Role, service: AbstractAsyncContextManager[Serving], say: Callable[[Up], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT; then stop in order."""
-    async with _stopping() as stopped, service as served:
+    async with stopping() as stopped, service as served:
         say(Up(str(role), served.address, os.getpid()))
         await stopped.wait()
-
-
-@asynccontextmanager
-async def _stopping() -> AsyncIterator[asyncio.Event]:
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for one in signals:
-        loop.add_signal_handler(one, stopped.set)
-    try:
-        yield stopped
-    finally:
-        for one in signals:
-            loop.remove_signal_handler(one)

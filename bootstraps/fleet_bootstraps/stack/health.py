@@ -16,7 +16,7 @@ from fleet_plugins.api import PortName
 
 EVERY_S = 1.0
 READY = "ready"
-_NEEDED = {
+NEEDED = {
     Role.ORCHESTRATOR: "its bus or its state store",
     Role.EXECUTOR: "its bus or its state store",
     Role.CONTEXT: "its bus, its state store or its graph",
@@ -51,7 +51,7 @@ async def watch(
     """Ask every service among the parts until cancelled; tells its name and its state."""
     async with asyncio.TaskGroup() as tasks:
         for part in parts:
-            if part.name not in set(Role):
+            if part.name not in NEEDED:
                 continue
             settings = calling(profile, Role(part.name))
             if settings is not None:
@@ -68,7 +68,7 @@ async def _watch(
     try:
         async with opened_health(part.name, part.address, settings, secret) as ask:
             while True:
-                tell(part.name, await _state(ask, _NEEDED[Role(part.name)]))
+                tell(part.name, await _state(ask, NEEDED[Role(part.name)]))
                 await asyncio.sleep(every_s)
     except ProfileError as error:  # it serves; we cannot ask it
         tell(part.name, f"unknown: {error}")

@@ -61,7 +61,7 @@ def needs_of(profile: Profile) -> Needs:
             named[role] = f"{table}.address"
         else:
             services.append(role)
-    services.append(Role.ORCHESTRATOR)
+    services += [Role.ORCHESTRATOR, Role.MONITOR]
     servers: dict[str, list[str]] = {}
     for table, binding in _opened(profile, services):
         server, key = _SERVED.get(binding.adapter.name, ("", ""))

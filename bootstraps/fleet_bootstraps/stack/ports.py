@@ -20,6 +20,7 @@ DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
         "context": 50051,
         "executor": 50056,
         "orchestrator": 50055,
+        "monitor": 8080,
     }
 )
 """Where profiles look for each; nobody but the executor asks for Ray's, so it takes a free one."""

@@ -262,6 +262,9 @@ class _Builder:
     async def _service(self, role: Role, stack: Stack, held: AsyncExitStack) -> Part:
         home = ["--profile", self._asked.profile]
         sets = [*self._asked.sets, *stack.sets, f"services.{role}.listen={self._listen(role)}"]
+        if role is Role.MONITOR:  # it asks the orchestrator how it is
+            running = [part for part in stack.parts if part.name == Role.ORCHESTRATOR]
+            sets += [f"services.{part.name}.listen={part.address}" for part in running]
         part = await held.enter_async_context(
             served(
                 role,

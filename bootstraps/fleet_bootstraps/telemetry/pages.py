@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +10,10 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from fleet_adapters.grpc.exposure import host_and_port, refuse_exposed
 from fleet_bootstraps.settings import ServiceSettings
+from fleet_bootstraps.telemetry.http import served_http
 from fleet_bootstraps.telemetry.meters import Meters
 from fleet_bootstraps.telemetry.readiness import Readiness
-from fleet_core.errors import ProfileError, Unavailable
 
 _FIELD = "metrics"
 Refresh = Callable[[], Awaitable[None]]
@@ -64,6 +62,14 @@ class Pages:
             body["reasons"] = dict(reasons)
         return web.json_response(body, status=503 if reasons else 200)
 
+    def routes(self) -> list[web.RouteDef]:
+        """The three pages."""
+        return [
+            web.get("/metrics", self.metrics),
+            web.get("/healthz", self.alive),
+            web.get("/readyz", self.ready),
+        ]
+
     def _allowed(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         return not self.token or hmac.compare_digest(given, f"Bearer {self.token}".encode())
@@ -79,54 +85,7 @@ async def served_pages(pages: Pages, settings: ServiceSettings) -> AsyncIterator
         ProfileError: the address or a file is wrong, or the address is exposed.
         Unavailable: the address cannot be bound.
     """
-    address = settings.metrics
-    host, port = host_and_port(address, field=_FIELD)
-    tls = _tls(settings)
-    refuse_exposed(
-        address,
-        tls=tls is not None,
-        token=bool(settings.token),
-        insecure=settings.insecure,
-        field=_FIELD,
-    )
     app = web.Application()
-    app.add_routes(
-        [
-            web.get("/metrics", pages.metrics),
-            web.get("/healthz", pages.alive),
-            web.get("/readyz", pages.ready),
-        ]
-    )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=tls).start()
-        except OSError as error:
-            raise Unavailable(
-                f"{address} cannot be listened on: {error.strerror}",
-                "is another service there? set services.NAME.metrics to another address",
-            ) from None
-        taken = runner.addresses[0][1]
-        yield f"[{host}]:{taken}" if ":" in host else f"{host}:{taken}"
-    finally:
-        await runner.cleanup()
-
-
-def _tls(settings: ServiceSettings) -> ssl.SSLContext | None:
-    if not settings.tls_cert or not settings.tls_key:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-        if settings.tls_client_ca:
-            context.load_verify_locations(settings.tls_client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise ProfileError(
-            f"the certificate cannot be used: {error}",
-            "check tls_cert, tls_key and tls_client_ca",
-            source=settings.tls_cert,
-            field="tls_cert",
-        ) from None
-    return context
+    app.add_routes(pages.routes())
+    async with served_http(app, settings.metrics, settings, field=_FIELD) as address:
+        yield address

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import anyio
 import anyio.to_thread
 import pytest
@@ -42,8 +43,9 @@ ANSWERS = (
 ANYWHERE = (
     *("--port", "nats=0", "--port", "valkey=0"),
     *("--port", "executor=0", "--port", "context=0", "--port", "orchestrator=0"),
+    *("--port", "monitor=0"),
 )
-PARTS = ["nats", "valkey", "neo4j", "executor", "context", "orchestrator"]
+PARTS = ["nats", "valkey", "neo4j", "executor", "context", "orchestrator", "monitor"]
 IN_A_FILE = ("--set", "graph.use=sqlite")  # where the graph does not matter: no JVM to wait for
 START_S = 100.0
 END_S = 40.0  # more than a service may take that lost its bus while it ended
@@ -146,6 +148,7 @@ async def test_a_plan_is_decided_and_remembered_after_a_restart(
         code, out, err = await ended(process("watch", identity, "--json", *sets))
         assert code == 0, err
         assert json.loads(out)["outcome"] == "decided"
+        await shown_by_the_monitor(told["parts"]["monitor"]["address"], identity)
 
         running.send_signal(signal.SIGTERM)
         code, _, err = await ended(running)
@@ -160,6 +163,30 @@ async def test_a_plan_is_decided_and_remembered_after_a_restart(
         assert json.loads(out)["outcome"] == "decided"
         running.send_signal(signal.SIGINT)
         assert (await ended(running))[0] == 0
+
+
+async def shown_by_the_monitor(address: str, plan_id: str) -> None:
+    """It shows the plan decided, and every part that it can ask ready, with true figures."""
+    async with aiohttp.ClientSession(f"http://{address}") as http:
+        async with http.get("/readyz") as response:
+            assert response.status == 200
+        async with http.get("/metrics") as response:
+            assert "fleet_service{" in await response.text()
+        async with http.get(f"/api/plans/{plan_id}") as response:
+            shown = await response.json()
+        async with http.get("/api/overview") as response:
+            parts = {(p["kind"], p["name"]): p for p in (await response.json())["parts"]}
+        async with http.get("/api/graph", params={"story": shown["story"]}) as response:
+            kept = [node["kind"] for node in (await response.json())["nodes"]]
+    assert shown["state"] == "decided"
+    assert "Decision" in kept
+    assert [key for key, part in parts.items() if part["state"] == "not ready"] == []
+    for service in ("orchestrator", "executor", "context"):
+        assert parts["service", service]["state"] == "ready"
+    assert parts["runner", "runner"]["figures"]["runner"] == "local"
+    assert parts["model", "default"]["state"] == "ready"
+    assert parts["stream", "ORCHESTRATOR_EVENTS"]["figures"]["messages"] > 0
+    assert "0 behind" in parts["stream", "PLANNING_EVENTS"]["figures"]["plans"]
 
 
 @pytest.fixture
@@ -332,7 +359,7 @@ async def test_the_whole_fleet_decides_with_ray_and_a_real_model(
     options = [*SMALL, "--set", "runner.actors=1", "--port", "model=0", "--port", "neo4j=0"]
     running, told = await started(process, *options)
     servers = ["nats", "valkey", "neo4j", "model", "ray"]
-    services = ["executor", "context", "orchestrator"]
+    services = ["executor", "context", "orchestrator", "monitor"]
     assert list(told["parts"]) == servers + services
     below = tree(running.pid)
     sets = with_sets(told["set"])
@@ -358,7 +385,7 @@ async def test_a_service_that_cannot_work_is_shown_and_so_is_its_recovery(
         running = process("up", *ANYWHERE, *options)
         lines = _lines(running)
         nats = int((await anext_with(lines, "nats: ready")).rpartition("process ")[2].rstrip(")\n"))
-        await anext_with(lines, "orchestrator: ready")
+        await anext_with(lines, "monitor: ready")  # the last of them
         os.kill(nats, signal.SIGSTOP)
         try:
             await anext_with(lines, "orchestrator: not ready: its bus or its state store is away")

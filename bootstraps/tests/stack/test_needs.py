@@ -22,7 +22,7 @@ def test_the_fleet_needs_all_of_it() -> None:
     assert list(needs.servers) == ["nats", "valkey", "neo4j", "model", "ray"]
     assert needs.servers["neo4j"] == ("graph.uri",)
     assert needs.servers["valkey"] == ("blobs.url", "state.url")
-    assert needs.services == ("executor", "context", "orchestrator")
+    assert needs.services == ("executor", "context", "orchestrator", "monitor")
     assert needs.named == {}
 
 
@@ -34,7 +34,7 @@ def test_a_graph_in_a_file_needs_no_server() -> None:
 
 def test_the_embedded_profile_needs_an_orchestrator_and_no_server() -> None:
     needs = needs_of(profile("embedded"))
-    assert (needs.servers, needs.services) == ({}, ("orchestrator",))
+    assert (needs.servers, needs.services) == ({}, ("orchestrator", "monitor"))
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_executors_elsewhere_need_no_ray_here_by_either_name() -> None:
         profile("fleet", RAY_EXECUTOR_ADDRESS="127.0.0.1:50056"),
     ):
         needs = needs_of(given)
-        assert needs.services == ("context", "orchestrator")
+        assert needs.services == ("context", "orchestrator", "monitor")
         assert "ray" not in needs.servers
         assert "model" in needs.servers, "the context service counts tokens by it"
 
 
 def test_a_context_service_elsewhere_is_not_started_and_one_of_its_own_is_not_needed() -> None:
     needs = needs_of(profile("fleet", "hydrator.address=127.0.0.1:50051"))
-    assert needs.services == ("executor", "orchestrator")
+    assert needs.services == ("executor", "orchestrator", "monitor")
     assert needs.named["context"] == "hydrator.address"
     needs = needs_of(profile("fleet", "hydrator.use=direct"))
-    assert needs.services == ("executor", "orchestrator")
+    assert needs.services == ("executor", "orchestrator", "monitor")
     assert needs.named == {}
 
 

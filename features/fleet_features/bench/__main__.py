@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("overhead", "chain", "executor", "words", "hydrate", "context-value")
+BENCHES = ("overhead", "chain", "executor", "words", "hydrate", "monitor", "context-value")
 
 
 def main() -> int:

@@ -57,12 +57,15 @@ class Deployment:
         await self._idle()
         await emptied(self._servers)
 
-    def profile(self, terms: Mapping[str, Any], *, live: bool = False) -> Profile:
+    def profile(
+        self, terms: Mapping[str, Any], *, live: bool = False, orchestrator: str = _FREE
+    ) -> Profile:
         """The profile under test over these servers.
 
         Args:
             terms: of a scenario.
             live: whether its own model answers, instead of the script; see `serve_own_model`.
+            orchestrator: where it listens; for who asks it, where it does already.
         """
         own = {"model.base_url": self._own_model} if live and self._own_model else {}
         return self.source.with_terms(
@@ -73,7 +76,8 @@ class Deployment:
                 "services.executor.listen": _FREE,
                 "services.executor.claim_ttl_ms": _CLAIM_TTL_MS,
                 "services.context.listen": _FREE,
-                "services.orchestrator.listen": _FREE,
+                "services.orchestrator.listen": orchestrator,
+                "services.monitor.listen": _FREE,
                 **self._reached(),
             },
             base_url="" if live else self.model.server.base_url,

@@ -21,3 +21,17 @@ Feature: The chain from an approved plan to recorded decisions
     And the graph holds the decision of task store, and context.updated names it
     And whoever asks about task store is told decided, by agent 2
     And every service says that it runs on the Python it was given
+
+  @scripted @durable @browser
+  Scenario: A plan goes through the chain before the eyes of whoever watches
+    Given a plan of one task
+    And agent 2 proposes "Keep them in a file: GOLD."
+    And the judge prefers "GOLD"
+    And each answer takes 1500 ms
+    When the fleet is started
+    And the dashboard is open
+    And the plan is approved
+    Then the dashboard shows task store running, at step propose
+    When the plan has ended
+    Then agent 2 wins task store
+    And the dashboard shows task store decided, won by agent 2, without a reload
