@@ -13,7 +13,7 @@ from fleet_core.domain.told import ToldDecision, as_recorded, titled
 from fleet_core.errors import StoreError
 from fleet_core.recent import Recent
 
-_CHARACTERS = 8_000_000  # of what is kept
+_CHARACTERS = 32_000_000  # of what is kept
 
 
 class Around:

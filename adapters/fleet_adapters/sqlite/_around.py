@@ -47,7 +47,7 @@ _TITLES = (
     " WHERE decision IN (SELECT value FROM json_each(?)) AND by = ?"
 )
 _DOCUMENT = "SELECT document FROM decision WHERE id = ?"
-_CHARACTERS = 8_000_000  # of what is kept
+_CHARACTERS = 32_000_000  # of what is kept
 _STANDINGS = {standing.value: standing for standing in DecisionStanding}
 
 

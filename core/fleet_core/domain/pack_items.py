@@ -43,7 +43,7 @@ JOIN = "\n\n"
 _TOKENS_OF_A_DECISION, _TOKENS_OF_A_TITLE = 200, 50
 _FEWEST, _MOST, _MOST_TITLES = 10, 200, 400
 _BY_RELEVANCE = (ItemKind.SIBLING, ItemKind.TIMELINE)
-_CHARACTERS = 8_000_000  # of the items that are kept
+_CHARACTERS = 32_000_000  # of the items that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ class DecisionItems:
 
         Args:
             around: what lies around the task.
-            about: the task's words; siblings and timeline are ordered by what they share with it
-                (`domain/relevance`), and by time only where that is the same.
+            about: the task's words; siblings and timeline are ordered by what their titles and
+                rationales share with it (`domain/relevance`), and by time where that is the same.
         """
         kinds = (
             (ItemKind.DEPENDENCY, around.ancestors),
@@ -165,7 +165,8 @@ class DecisionItems:
 
     def _new(self, kind: ItemKind, told: ToldDecision) -> _Made:
         item = _entry(kind, told) if kind is ItemKind.TIMELINE else _decision(kind, told)
-        made = _Made(item, told, words(*item.parts) if kind in _BY_RELEVANCE else frozenset())
+        about = words(told.title, told.rationale) if kind in _BY_RELEVANCE else frozenset()
+        made = _Made(item, told, about)
         self._made.put((kind, id(told)), made, told.characters)
         return made
 

@@ -129,21 +129,19 @@ async def _measured(
     }
     times: dict[str, list[list[float]]] = {way: [] for way in ways}
     for number in range(rounds + 1):  # the first one warms up
-        seed = f"{nodes} {number}"
-        late = project.places(nodes, _ASKED * 3, seed, last=_LAST)
-        anywhere = project.places(nodes, _ASKED * 2, seed)
-        taken: dict[str, list[float]] = {way: [] for way in ways}
-        for index in range(_ASKED * len(ways)):
-            way = list(ways)[index % len(ways)]
-            place = (anywhere if way in (_BARE_FAR, _OURS_FAR) else late).pop()
-            prepare, ask = ways[way]
-            prepared = prepare(place)
-            begin = time.perf_counter()
-            await ask(prepared)
-            taken[way].append((time.perf_counter() - begin) * 1e3)
-        if number:
+        for some, last in (((_BARE, _OURS, _WIRE), _LAST), ((_BARE_FAR, _OURS_FAR), 0)):
+            places = project.places(nodes, _ASKED * len(some), f"{nodes} {number}", last=last)
+            taken: dict[str, list[float]] = {way: [] for way in some}
+            for index, place in enumerate(places):
+                way = some[index % len(some)]
+                prepare, ask = ways[way]
+                prepared = prepare(place)
+                begin = time.perf_counter()
+                await ask(prepared)
+                taken[way].append((time.perf_counter() - begin) * 1e3)
             for way, values in taken.items():
-                times[way].append(values)
+                if number:
+                    times[way].append(values)
     figures = [
         Figure(
             f"{what}: {way}, p{percent}",

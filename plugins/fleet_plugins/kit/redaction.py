@@ -127,9 +127,8 @@ def _detectors() -> tuple[re.Pattern[str], Any, tuple[Any, ...]]:
     )
     from detect_secrets.plugins import keyword  # noqa: PLC0415 -- as in _found
 
-    made: dict[str, Any] = {
-        one.__name__: one for one in get_mapping_from_secret_type_to_class().values()
-    }
+    kinds: Any = get_mapping_from_secret_type_to_class()  # said to be a mapping to nothing
+    made: dict[str, Any] = {kind.__name__: kind for kind in kinds.values()}
     by_form = tuple(made[name]() for name in _PLUGINS if name != _BY_WORD)
     return re.compile(keyword.DENYLIST_REGEX, re.IGNORECASE), made[_BY_WORD](), by_form
 
