@@ -16,11 +16,10 @@ from fleet_bootstraps.cli.output import emit
 from fleet_bootstraps.cli.session import Session
 from fleet_bootstraps.monitor.log import read_log
 from fleet_bootstraps.monitor.opening import access_of, file_site, fleet_site
-from fleet_bootstraps.monitor.serving import address_of, served_monitor
+from fleet_bootstraps.monitor.serving import Followed, address_of, served_monitor
 from fleet_bootstraps.monitor.site import Site
 from fleet_bootstraps.services.roles import Role, ports_of
 from fleet_bootstraps.services.stopping import stopping
-from fleet_bootstraps.telemetry.readiness import Readiness
 from fleet_plugins.api import PortName
 
 
@@ -36,13 +35,11 @@ async def monitor(opened: Session, what: str, *, listen: str, browser: bool, as_
     """
     settings = opened.profile.settings.service(Role.MONITOR)
     address_of(settings, listen)  # refused before anything is opened
-    readiness = Readiness()
     async with (
         stopping() as stopped,
         _site(opened, what) as (site, page),
-        served_monitor(site, settings, readiness, listen=listen) as address,
+        served_monitor(site, settings, Followed(site.feed), listen=listen) as address,
     ):
-        readiness.tell({})
         scheme = "https" if settings.tls_cert and settings.tls_key else "http"
         url = f"{scheme}://{address}/{page}"
         if as_json:
@@ -51,7 +48,6 @@ async def monitor(opened: Session, what: str, *, listen: str, browser: bool, as_
         if browser and _has_screen():
             webbrowser.open(url)
         await stopped.wait()
-        readiness.stop()
     return Exit.DONE
 
 

@@ -25,7 +25,6 @@ from fleet_bootstraps.progress.watch import Snapshot, Watch, read
 from fleet_bootstraps.report import folder as folders
 from fleet_bootstraps.report.data import RunOutcome, report
 from fleet_bootstraps.services.roles import Role, ports_of
-from fleet_bootstraps.telemetry.readiness import Readiness
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import FleetError
 from fleet_core.ports.token_stream import TokenStream
@@ -117,18 +116,19 @@ class _Running:
             access_of,
             fleet_site,
         )
-        from fleet_bootstraps.monitor.serving import served_monitor  # noqa: PLC0415 -- as above
+        from fleet_bootstraps.monitor.serving import (  # noqa: PLC0415 -- as above
+            Followed,
+            served_monitor,
+        )
 
         profile, context = self._session.profile, self._session.context
         settings = profile.settings.service(Role.MONITOR)
-        readiness = Readiness()
         async with (
             fleet_site(
                 profile, context, ports, access_of(settings, context), executor=fleet.executor
             ) as site,
-            served_monitor(site, settings, readiness) as address,
+            served_monitor(site, settings, Followed(site.feed)) as address,
         ):
-            readiness.tell({})
             self._progress.say(f"the monitor is at http://{address}/")
             yield
 

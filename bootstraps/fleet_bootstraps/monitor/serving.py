@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from fleet_bootstraps.monitor.app import application
+from fleet_bootstraps.monitor.feed import Feed
 from fleet_bootstraps.monitor.guard import answer
 from fleet_bootstraps.monitor.site import Site
 from fleet_bootstraps.settings import DEFAULT_PORTS, ServiceSettings
@@ -15,6 +16,23 @@ from fleet_bootstraps.telemetry.http import require_safe, served_http
 from fleet_bootstraps.telemetry.readiness import Readiness
 
 NAME = "monitor"
+STILL_READING = "it is still being read"
+
+
+class Followed(Readiness):
+    """Ready once the log has been read, and while it can be followed."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self._feed = feed
+        self.tell({})
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """What is away; see `Readiness`."""
+        if self._feed.trouble or not self._feed.caught_up.is_set():
+            return {"log": self._feed.trouble or STILL_READING}
+        return super().reasons
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from fleet_bootstraps.answering import needed_ports
 from fleet_bootstraps.fleet import opened_ports
 from fleet_bootstraps.monitor.feed import Feed
 from fleet_bootstraps.monitor.opening import access_of, fleet_site
-from fleet_bootstraps.monitor.serving import address_of, served_monitor
+from fleet_bootstraps.monitor.serving import STILL_READING, address_of, served_monitor
 from fleet_bootstraps.profile import Profile
 from fleet_bootstraps.services import readiness
 from fleet_bootstraps.services.roles import Role, ports_of, require_shared
@@ -66,6 +66,8 @@ async def monitor_service(
         )
         try:
             async with watched.serving(ports):
+                if not site.feed.caught_up.is_set():
+                    watched.readiness.tell({"log": STILL_READING})
                 yield Page(address)
         finally:
             looking.cancel()
@@ -76,7 +78,7 @@ def asked_of(ports: Mapping[PortName, Any], feed: Feed) -> Mapping[str, readines
 
     async def read() -> None:
         if feed.trouble or not feed.caught_up.is_set():
-            raise Unavailable(feed.trouble or "it is still being read")
+            raise Unavailable(feed.trouble or STILL_READING)
 
     return {**readiness.probes(ports[PortName.BUS], ports[PortName.STATE]), "log": read}
 
