@@ -107,8 +107,9 @@ Staged = Callable[..., AbstractAsyncContextManager[Stage]]
 
 
 @pytest.fixture
-def staged(tmp_path: Path) -> Staged:
+def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Staged:
     """Opens a stage: `staged(*answers, access=..., sets=..., profile=...)`."""
+    monkeypatch.chdir(tmp_path)  # pages show the script's path; pictures of them should not be ours
 
     @asynccontextmanager
     async def opened(
@@ -117,9 +118,9 @@ def staged(tmp_path: Path) -> Staged:
         sets: Sequence[str] = (),
         profile: str = "embedded",
     ) -> AsyncIterator[Stage]:
-        script = tmp_path / "script.json"
-        script.write_text(json.dumps({"answers": list(answers or ANSWERS)}))
-        own = [f"model.script={script}"]
+        script = json.dumps({"answers": list(answers or ANSWERS)})
+        (tmp_path / "answers.json").write_text(script)
+        own = ["model.script=answers.json"]
         if profile != "scripted":
             own.append("model.use=scripted")
         found = bound(profile, layered(profile, {}, [*own, *sets]), Registry.discovered())
