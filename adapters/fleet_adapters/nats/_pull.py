@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nats.aio.msg import Msg
@@ -19,6 +20,7 @@ _BEAT_S = 2.0  # the server says that it still holds a request
 _STANDS_S = 60.0
 _AGAIN_S = 0.1
 _PATIENCE_S = 2.0
+_UNDER_WAY_S = 0.25  # what the server has sent may be another subscriber's
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Pull:
         self._asked = 0
         self._waiting = 0  # arrived and not taken
         self._heard = 0.0
+        self._newest = 0  # of what arrived, by the consumer's count of deliveries
+        self._more = asyncio.Event()
         self._kick = asyncio.Event()
         self._doubtful = False
         self._done: Callable[[], None] | None = None
@@ -120,11 +124,25 @@ class Pull:
             with translate("a subscription"):
                 async with asyncio.timeout(_PATIENCE_S):
                     if self._link.reached.is_set():
+                        await self._catch_up()
                         await self._inbox.drain()  # type: ignore[no-untyped-call]  # the driver's
                     else:
                         await self._inbox.unsubscribe()
         except (FleetError, TimeoutError) as error:
             self._link.log.debug("a subscription was not ended: %s", error)
+
+    async def _catch_up(self) -> None:
+        """Wait a little for what is under way.
+
+        What the server finds no inbox for any more it has counted as delivered all the same: the
+        event would come again at once, an attempt short that nobody made.
+        """
+        with suppress(TimeoutError, Refused, Unavailable):  # it may have been dropped, or be away
+            async with asyncio.timeout(_UNDER_WAY_S):
+                said = await self._link.api(f"CONSUMER.INFO.{self.stream}.{self.consumer}")
+                while self._asked and self._newest < said["delivered"]["consumer_seq"]:
+                    self._more.clear()
+                    await self._more.wait()
 
     async def _ask(self, inbox: str) -> None:
         wanted = self._room - self._asked - self._waiting
@@ -146,7 +164,10 @@ class Pull:
         if msg.reply.startswith("$JS.ACK."):
             self._asked = max(0, self._asked - 1)
             self._waiting += 1
-            self._arrived(self, received(msg))
+            got = received(msg)
+            self._newest = max(self._newest, got.number)
+            self._more.set()
+            self._arrived(self, got)
             return
         headers = msg.headers or {}
         status, said = headers.get("Status", ""), headers.get("Description", "")
