@@ -122,9 +122,9 @@ def translated(error: DriverError | Neo4jError, where: str) -> FleetError:
     return Unavailable(f"{where} does not answer: {said}; {_UNKNOWN}", "see whether it runs there")
 
 
-def is_refusal(error: Neo4jError) -> bool:
+def is_refusal(error: DriverError | Neo4jError) -> bool:
     """Whether to try again is of no use, though the driver would."""
-    return error.code in _REFUSED
+    return isinstance(error, Neo4jError) and error.code in _REFUSED
 
 
 def _said(error: DriverError | Neo4jError) -> str:

@@ -1,4 +1,4 @@
-"""What the graph asks the server through: managed transactions that end in time."""
+"""What the graph asks the server through: transactions that end in time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from neo4j import (
     WRITE_ACCESS,
     AsyncDriver,
     AsyncManagedTransaction,
+    AsyncSession,
+    Query,
     Record,
     unit_of_work,
 )
-from neo4j.exceptions import TransientError
+from neo4j.exceptions import DriverError, Neo4jError, TransientError
 
 from fleet_adapters.neo4j._errors import is_refusal, translate, translated
 from fleet_core.errors import Unavailable
 
 T = TypeVar("T")
 Work = Callable[["Transaction"], Awaitable[T]]
+_Managed = Callable[[AsyncManagedTransaction], Awaitable[T]]
 
 
 class Transaction:
@@ -87,11 +90,53 @@ class Link:
         """
         return await self._run(work, WRITE_ACCESS, timeout_s or self._timeout_s)
 
+    async def rows(
+        self, text: LiteralString, *, locks: bool = False, **values: Any
+    ) -> list[Record]:
+        """The answer of one statement that writes nothing: one trip, where a work takes three.
+
+        What would have a work run again has it run as a work.
+
+        Args:
+            text: the statement.
+            locks: whether it takes locks, which only a database that takes writes allows.
+            values: its parameters.
+
+        Raises:
+            Unavailable: no answer came.
+            StoreError: the server refuses.
+        """
+        access = WRITE_ACCESS if locks else READ_ACCESS
+        query = Query(text, timeout=self._timeout_s)
+
+        async def run(session: AsyncSession) -> list[Record]:
+            try:
+                return [record async for record in await session.run(query, values)]
+            except (DriverError, Neo4jError) as error:
+                if is_refusal(error) or not error.is_retryable():
+                    raise
+            work = self._managed(lambda own: own.run(text, **values), self._timeout_s)
+            return await _execute(session, work, access)
+
+        return await self._within(run, access, self._timeout_s)
+
     async def _run(self, work: Work[T], access: str, timeout_s: float) -> T:
+        managed = self._managed(work, timeout_s)
+        return await self._within(
+            lambda session: _execute(session, managed, access), access, timeout_s
+        )
+
+    def _managed(self, work: Work[T], timeout_s: float) -> _Managed[T]:
         @unit_of_work(timeout=timeout_s)
         async def managed(transaction: AsyncManagedTransaction) -> T:
             return await work(Transaction(transaction, self.where))
 
+        return managed
+
+    async def _within(
+        self, use: Callable[[AsyncSession], Awaitable[T]], access: str, timeout_s: float
+    ) -> T:
+        """What comes of a session, in time, and errors as the ports name them."""
         try:
             with translate(self.where):
                 async with (
@@ -100,12 +145,15 @@ class Link:
                         database=self._database, default_access_mode=access
                     ) as session,
                 ):
-                    if access == READ_ACCESS:
-                        return await session.execute_read(managed)
-                    return await session.execute_write(managed)
+                    return await use(session)
         except TimeoutError:
             raise Unavailable(
                 f"{self.where} did not answer within {timeout_s:g} s;"
                 " if this was a write, it is unknown whether it was made",
                 "see whether it is overloaded, or raise timeout_ms",
             ) from None
+
+
+async def _execute(session: AsyncSession, work: _Managed[T], access: str) -> T:
+    execute = session.execute_read if access == READ_ACCESS else session.execute_write
+    return await execute(work)

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from fleet_adapters.neo4j import _cypher as cypher
 from fleet_adapters.neo4j import _history, _writing
 from fleet_adapters.neo4j._around import Around
-from fleet_adapters.neo4j._errors import ReadOnly
-from fleet_adapters.neo4j._link import Link, Transaction, Work
+from fleet_adapters.neo4j._link import Link, Transaction
 from fleet_adapters.neo4j._mapping import identity, to_decision
 from fleet_core.domain.context import Neighbourhood, NeighbourhoodQuery, PlanRecord
 from fleet_core.domain.decision import Decision
@@ -27,7 +26,7 @@ class Neo4jContextGraph(ContextGraph):
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._around = Around(link.where)
+        self._around = Around(link)
 
     async def record_plan(self, record: PlanRecord) -> int:
         """Keep a plan; see the port."""
@@ -41,14 +40,7 @@ class Neo4jContextGraph(ContextGraph):
 
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
-
-        def found(*, held: bool) -> Work[Neighbourhood]:
-            return lambda transaction: self._around.neighbourhood(transaction, query, held=held)
-
-        try:
-            return await self._link.write(found(held=True))
-        except ReadOnly:  # nobody writes, so it is of one state in any case
-            return await self._link.read(found(held=False))
+        return await self._around.neighbourhood(query)
 
     async def decision(self, decision_id: str) -> Decision | None:
         """A decision by id."""
