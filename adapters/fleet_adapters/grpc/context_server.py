@@ -87,8 +87,12 @@ async def serve_context(
     service = Service(
         NAME, lambda server: pb_grpc.add_ContextServiceServicer_to_server(servicer, server)
     )
-    async with serving(settings, secret, [service], observe=observe) as served:
-        yield served
+    try:
+        async with serving(settings, secret, [service], observe=observe) as served:
+            yield served
+    finally:
+        if hydration.cache is not None:
+            await hydration.cache.kept_all()
 
 
 class ContextServicer(pb_grpc.ContextServiceServicer):
@@ -111,7 +115,7 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
         answer = await own.cache.kept(key, asked.plan.story)
         if answer is None:
             answer = await self._made(asked)
-            await own.cache.keep(key, answer)
+            own.cache.keep(key, answer)
         return answer
 
     async def _made(self, request: PackRequest) -> pb.GetContextResponse:

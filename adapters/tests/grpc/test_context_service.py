@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,22 +13,20 @@ import pytest
 from fleet_adapters.grpc._packs import made_of
 from fleet_adapters.grpc._records import decision_message, plan_message
 from fleet_adapters.grpc.context_server import NAME
-from fleet_adapters.grpc.drawing import opened_drawing
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_adapters.grpc.proto.fleet.context.v1.context_pb2_grpc import ContextServiceStub
-from fleet_adapters.grpc.proto.fleet.domain.v1 import decision_pb2, graph_pb2, plan_pb2
+from fleet_adapters.grpc.proto.fleet.domain.v1 import decision_pb2, plan_pb2
 from fleet_adapters.grpc.serving import Served
-from fleet_adapters.grpc.settings import GrpcHydratorSettings, GrpcServerSettings
+from fleet_adapters.grpc.settings import GrpcServerSettings
 from fleet_adapters.memory.graph import InMemoryContextGraph
+from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_core.domain.codec import to_data
 from fleet_core.domain.context import ContextPack, PackRequest, PlanRecord
-from fleet_core.domain.decision import Dissent
 from fleet_core.domain.events import CONTEXT_UPDATED
-from fleet_core.domain.job import Evidence, Standing
 from fleet_core.domain.plan import Plan, Task, plan_id
-from fleet_core.errors import NotFound, Unavailable
+from fleet_core.errors import Unavailable
 from fleet_core.ports.context_graph import ContextGraph
-from fleet_core.ports.state_store import Put
+from fleet_core.ports.state_store import Put, Write
 from fleet_core.usecases import keys
 from fleet_core.usecases.stores import Stores
 from fleet_plugins.contracts.hydrator import PLAN, decided
@@ -90,96 +88,6 @@ async def refused(calls: Mapping[str, Any], code: grpc.StatusCode) -> None:
 async def recorded(stub: Any, plan: Plan = PLAN) -> str:
     answer = await stub.UpdateContext(pb.UpdateContextRequest(plan=approved(plan)))
     return str(answer.plan_id)
-
-
-async def graph_of(stub: Any, story: str, limit: int) -> tuple[dict[str, Any], set[Any], int]:
-    """Nodes by id and relations of all pages, and how many pages there were."""
-    nodes: dict[str, Any] = {}
-    relations: set[Any] = set()
-    after, pages = "", 0
-    while not pages or after:
-        page = await stub.GetGraph(pb.GetGraphRequest(story=story, after=after, limit=limit))
-        nodes |= {node.id: node for node in page.nodes}
-        relations |= {
-            (graph_pb2.RelationKind.Name(r.kind)[14:], r.source, r.target) for r in page.relations
-        }
-        after, pages = page.next, pages + 1
-    return nodes, relations, pages
-
-
-@pytest.mark.parametrize(("limit", "expected"), [(1, 4), (2, 2), (0, 1)])
-async def test_the_graph_of_a_story_comes_page_by_page(
-    stub: Any, stores: Stores, limit: int, expected: int
-) -> None:
-    await recorded(stub)
-    evidence = Evidence("python", Standing.PASSED, "3 passed", "...")
-    first = replace(decided("base", "Use stone."), decision_id="first", affects=("top",))
-    second = replace(
-        decided("base", "Use steel."),
-        decision_id="second",
-        title="Steel \ud83d" + "l" * 400,
-        evidence=(evidence,),
-        dissent=(Dissent("dev-2", ("dev-3",), "Stone lasts."),),
-    )
-    third = replace(decided("top", "Use glass."), decision_id="third", cited=("second",))
-    for decision in (first, second, third):
-        ref = await stores.blobs.put(dump(to_data(decision)))
-        await stub.RecordDecision(pb.RecordDecisionRequest(decision_ref=ref))
-    nodes, relations, pages = await graph_of(stub, PLAN.story, limit)
-    assert pages in (expected, expected + 1)  # a full last page cannot know that it is the last
-    base, top = f"task:base:{IDENTITY}", f"task:top:{IDENTITY}"
-    assert relations >= {
-        ("HAS_PLAN", "story", f"plan:{IDENTITY}"),
-        ("HAS_TASK", f"plan:{IDENTITY}", top),
-        ("DEPENDS_ON", top, base),
-        ("DECIDED_BY", base, "decision:first"),
-        ("DECIDED_BY", base, "decision:second"),
-        ("DECIDED_BY", top, "decision:third"),
-        ("SUPERSEDES", "decision:second", "decision:first"),
-        ("AFFECTS", "decision:first", top),
-        ("CITED", "decision:third", "decision:second"),
-        ("SUPPORTED_BY", "decision:second", "evidence:0:second"),
-        ("DISSENTED_FROM", "agent:dev-2", "decision:second"),
-    }
-    assert {end for _, *ends in relations for end in ends} == set(nodes)
-    shown = nodes["decision:second"]
-    assert shown.title.startswith("Steel \ufffdlll")
-    assert len(shown.title) == 300
-    assert nodes["evidence:0:second"].standing == "passed"
-
-
-async def test_whoever_draws_a_story_gets_all_pages_of_it(served: Served, stub: Any) -> None:
-    await recorded(stub)
-    async with opened_drawing(GrpcHydratorSettings((served.address,)), str) as draw:
-        found, whole = await draw(PLAN.story, 1_000)
-        some, cut = await draw(PLAN.story, 1)
-        with pytest.raises(NotFound, match="nothing is known of story 'x'"):
-            await draw("x", 10)
-    nodes, relations, _ = await graph_of(stub, PLAN.story, 0)
-    assert {node.node_id: (node.kind.name, node.title, node.role) for node in found.nodes} == {
-        name: (graph_pb2.NodeKind.Name(node.kind)[10:], node.title, node.role)
-        for name, node in nodes.items()
-    }
-    assert {(r.kind.name, r.source, r.target) for r in found.relations} == relations
-    assert whole
-    assert cut
-    assert some == found
-
-
-async def test_what_is_wrong_with_asking_for_a_graph_is_said(stub: Any) -> None:
-    await recorded(stub)
-    ask = pb.GetGraphRequest
-    await refused(
-        {
-            "story: is empty": stub.GetGraph(ask()),
-            "limit: is -1": stub.GetGraph(ask(story=PLAN.story, limit=-1)),
-            "limit: is 1001 ... 1 to 1000": stub.GetGraph(ask(story=PLAN.story, limit=1001)),
-            "after: is no place": stub.GetGraph(ask(story=PLAN.story, after="x")),
-        },
-        grpc.StatusCode.INVALID_ARGUMENT,
-    )
-    calls = {"nothing is known of story 'x'": stub.GetGraph(ask(story="x"))}
-    await refused(calls, grpc.StatusCode.NOT_FOUND)
 
 
 async def test_a_pack_of_a_recorded_plan_is_that_of_the_plan_sent_along(
@@ -393,7 +301,9 @@ async def test_a_pack_is_made_again_only_once_its_story_has_changed(
 ) -> None:
     await recorded(stub)
     first = await stub.GetContext(asking())
-    kept = [document.key for document in await stores.state.scan("pack/")]
+    async with asyncio.timeout(10):  # it is kept after the answer
+        while not (kept := [one.key for one in await stores.state.scan("pack/")]):  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0)
     assert len(kept) == 1
     # What is answered with is what is kept: another text in its place is answered with too.
     (document,) = await stores.state.get(kept)
@@ -414,6 +324,21 @@ async def test_a_pack_is_made_again_only_once_its_story_has_changed(
     assert "Use stone." in anew.pack.pack.text
     assert anew.pack.pack.revision == first.pack.pack.revision + 1
     assert await stub.GetContext(asking()) == anew
+
+
+async def test_a_pack_that_cannot_be_kept_is_answered_all_the_same(
+    fleet: Any, stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(InMemoryStateStore):
+        async def commit(self, writes: Sequence[Write]) -> Sequence[int]:
+            raise Unavailable("the store is full")
+
+    fleet.stores = replace(stores, state=Full(stores.clock))
+    async with fleet.context() as served, grpc.aio.insecure_channel(served.address) as channel:
+        stub: Any = ContextServiceStub(channel)
+        await recorded(stub)
+        assert (await stub.GetContext(asking())).pack.pack.tokens > 0
+    assert "is not kept for those who ask again: the store is full" in caplog.text
 
 
 async def test_of_several_that_begin_a_session_all_are_given_the_same(stub: Any) -> None:

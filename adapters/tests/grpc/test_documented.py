@@ -93,7 +93,7 @@ def test_each_documented_rpc_is_exercised_over_a_channel() -> None:
     """By name, in the tests beside this one."""
     folder = Path(__file__).parent
     for service, test in (
-        (context_server.NAME, "test_context_service.py"),
+        (context_server.NAME, "test_context_*.py"),
         (executor_server.NAME, "test_executor_service.py"),
         (orchestrator_server.NAME, "test_orchestrator_service.py"),
     ):
