@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
@@ -19,30 +20,34 @@ class Recent(Generic[K, V]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._weight = 0
-        self._kept: dict[K, tuple[V, int]] = {}
+        # A plain dict finds its first key by passing over all that were dropped before it.
+        self._kept: OrderedDict[K, V] = OrderedDict()
+        self._weights: dict[K, int] = {}
 
     def get(self, key: K) -> V | None:
         """The value of a key; None where it is not kept."""
-        found = self._kept.get(key)
-        return found[0] if found is not None else None
+        return self._kept.get(key)
 
-    def known(self, keys: Iterable[K]) -> dict[K, V]:
-        """The values of those keys that are kept; quicker than asking for each."""
-        kept = self._kept
-        return {key: kept[key][0] for key in keys if key in kept}
+    def each(self, keys: Iterable[K]) -> list[V | None]:
+        """The value of each key, None where it is not kept; quicker than asking for each."""
+        return list(map(self._kept.get, keys))
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
         """Keep a value, in place of the key's other one; one that is too heavy is not kept."""
-        before = self._kept.pop(key, None)
-        self._weight -= before[1] if before is not None else 0
+        if key in self._kept:
+            del self._kept[key]
+            self._weight -= self._weights.pop(key)
         if weight > self._most:
             return
-        self._kept[key] = (value, weight)
+        self._kept[key] = value
+        self._weights[key] = weight
         self._weight += weight
         while self._weight > self._most:
-            self._weight -= self._kept.pop(next(iter(self._kept)))[1]
+            first, _ = self._kept.popitem(last=False)
+            self._weight -= self._weights.pop(first)
 
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
+        self._weights.clear()
         self._weight = 0

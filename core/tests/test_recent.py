@@ -14,16 +14,16 @@ def test_the_first_put_in_goes_first() -> None:
     recent.put("b", 2, 4)
     assert recent.get("a") == 1
     recent.put("c", 3, 4)
-    assert recent.known(["a", "b", "c", "b"]) == {"b": 2, "c": 3}
+    assert recent.each(["a", "b", "c", "b"]) == [None, 2, 3, 2]
     recent.put("b", 5, 1)
     recent.put("d", 4, 5)
-    assert recent.known("abcd") == {"b": 5, "c": 3, "d": 4}
+    assert recent.each("abcd") == [None, 5, 3, 4]
     recent.put("e", 6, 11)
     assert recent.get("e") is None
     recent.put("c", 0, 11)
-    assert recent.known("bcde") == {"b": 5, "d": 4}
+    assert recent.each("bcde") == [5, None, 4, None]
     recent.clear()
-    assert recent.known("abcde") == {}
+    assert recent.each("abcde") == [None] * 5
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30))), st.integers(1, 40))
@@ -39,4 +39,4 @@ def test_it_never_weighs_more_and_forgets_no_more_than_it_must(
             kept.append((key, weight))
         while sum(one[1] for one in kept) > most:
             kept.pop(0)
-        assert recent.known(range(10)) == dict(kept)
+        assert recent.each(range(10)) == [dict(kept).get(key) for key in range(10)]

@@ -41,7 +41,7 @@ async def made_of(message: context_pb2.MadePack, blobs: BlobStore, at: str) -> C
 
 def pack_message(pack: ContextPack) -> pack_pb2.ContextPack:
     """The message of a pack."""
-    return pack_pb2.ContextPack(
+    message = pack_pb2.ContextPack(
         story=pack.story,
         task_id=pack.task_id,
         role=pack.role,
@@ -50,19 +50,18 @@ def pack_message(pack: ContextPack) -> pack_pb2.ContextPack:
         budget=pack.budget,
         tokens=pack.tokens,
         counted_by=pack.counted_by,
-        ledger=[
-            pack_pb2.LedgerEntry(
-                item=entry.item,
-                kind=_KINDS[entry.kind],
-                tokens=entry.tokens,
-                included=entry.included,
-                reason=entry.reason,
-                offset=entry.offset,
-                length=entry.length,
-            )
-            for entry in pack.ledger
-        ],
     )
+    add = message.ledger.add
+    for entry in pack.ledger:  # field by field: half the time of making one from all of them
+        made = add()
+        made.item = entry.item
+        made.kind = _KINDS[entry.kind]
+        made.tokens = entry.tokens
+        made.included = entry.included
+        made.reason = entry.reason
+        made.offset = entry.offset
+        made.length = entry.length
+    return message
 
 
 def pack_of(message: pack_pb2.ContextPack, at: str) -> ContextPack:

@@ -21,7 +21,7 @@ from fleet_core.domain.told import ToldDecision, as_recorded, titled
 from fleet_core.errors import StoreError
 from fleet_core.recent import Recent
 
-_CHARACTERS = 32_000_000  # of what is kept
+_CHARACTERS = 32_000_000  # of what is kept, and as many of titles
 
 
 class _Lacking(Exception):
@@ -37,7 +37,7 @@ class Around:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._told: Recent[tuple[str, str, bool], ToldDecision] = Recent(_CHARACTERS)
+        self._told: dict[tuple[str, bool], Recent[str, ToldDecision]] = {}
 
     async def neighbourhood(self, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
@@ -76,9 +76,9 @@ class Around:
 
     async def _told_of(self, row: Record, by: str) -> Neighbourhood:
         parts = [row["ancestors"], row["affecting"], row["siblings"]]
-        asked = [(decision_id, True) for part in parts for decision_id in part]
-        asked += [(decision_id, False) for decision_id in row["timeline"]]
-        told = iter(await self._tell(asked, by))
+        whole = [decision_id for part in parts for decision_id in part]
+        found = await self._tell({True: whole, False: row["timeline"]}, by)
+        told = iter(found[True])
         ancestors, affecting, siblings = (tuple(islice(told, len(part))) for part in parts)
         return Neighbourhood(
             row["revision"],
@@ -89,35 +89,49 @@ class Around:
                 to_earlier(summary, document, decided, f"{self._link.where}: a plan")
                 for summary, document, decided in row["plans"]
             ),
-            tuple(told),
+            tuple(found[False]),
         )
 
-    async def _tell(self, asked: Sequence[tuple[str, bool]], by: str) -> list[ToldDecision]:
-        """What is told of decisions, whole or by title; as recorded, where it is not told so."""
-        known = self._told.known((decision_id, by, whole) for decision_id, whole in asked)
-        found = {(decision_id, whole): told for (decision_id, _, whole), told in known.items()}
-        missing = dict(one for one in asked if one not in found)
-        if missing:
-            for told, one in await _read(self._link, missing, by):
-                found[one] = told
-                self._told.put((one[0], by, one[1]), told, told.characters)
-        return [found[one] for one in asked]
+    async def _tell(
+        self, asked: Mapping[bool, Sequence[str]], by: str
+    ) -> dict[bool, list[ToldDecision]]:
+        """What is told of decisions; as recorded, where it is not told so.
+
+        Args:
+            asked: ids of those that are told whole, and of those that are by title.
+            by: the redactor's name.
+        """
+        kept = {whole: self._told.setdefault((by, whole), Recent(_CHARACTERS)) for whole in asked}
+        found = {whole: kept[whole].each(ids) for whole, ids in asked.items()}
+        missing = {
+            whole: [one for one, told in zip(ids, found[whole], strict=True) if told is None]
+            for whole, ids in asked.items()
+        }
+        read = await _read(self._link, missing, by) if any(missing.values()) else {}
+        for whole, ids in missing.items():
+            for one in ids:
+                kept[whole].put(one, read[one], read[one].characters)
+        return {
+            whole: [told or read[one] for one, told in zip(ids, found[whole], strict=True)]
+            for whole, ids in asked.items()
+        }
 
 
 async def _read(
-    link: Link, missing: Mapping[str, bool], by: str
-) -> list[tuple[ToldDecision, tuple[str, bool]]]:
-    """What is told of decisions by how they are found; whole or not."""
-    whole = [decision_id for decision_id, all_of_it in missing.items() if all_of_it]
-    rows = await link.rows(cypher.TOLD, decision_ids=list(missing), whole=whole, told_by=kept(by))
+    link: Link, missing: Mapping[bool, Sequence[str]], by: str
+) -> dict[str, ToldDecision]:
+    """What is told of decisions by id, whole or by title."""
+    whole = missing[True]
+    ids = [*whole, *missing[False]]
+    rows = await link.rows(cypher.TOLD, decision_ids=ids, whole=whole, told_by=kept(by))
     found = {row["decision_id"]: to_told(row["head"], row["rest"], by) for row in rows}
-    others = [decision_id for decision_id in missing if decision_id not in found]
+    others = [decision_id for decision_id in ids if decision_id not in found]
     if others:
         for row in await link.rows(cypher.DOCUMENTS, decision_ids=others):
             decision_id = row["decision_id"]
             decision = to_decision(row["document"], f"{link.where}: decision {decision_id}")
             told = as_recorded(decision)
-            found[decision_id] = told if missing[decision_id] else titled(told)
-    if lacking := [decision_id for decision_id in missing if decision_id not in found]:
+            found[decision_id] = told if decision_id in whole else titled(told)
+    if lacking := [decision_id for decision_id in ids if decision_id not in found]:
         raise _Lacking(lacking[0])
-    return [(found[one], (one, all_of_it)) for one, all_of_it in missing.items()]
+    return found

@@ -47,7 +47,7 @@ _TITLES = (
     " WHERE decision IN (SELECT value FROM json_each(?)) AND by = ?"
 )
 _DOCUMENT = "SELECT document FROM decision WHERE id = ?"
-_CHARACTERS = 32_000_000  # of what is kept
+_CHARACTERS = 32_000_000  # of what is kept, and as many of titles
 _STANDINGS = {standing.value: standing for standing in DecisionStanding}
 
 
@@ -74,13 +74,16 @@ def told_row(decision: int | None, told: ToldDecision) -> tuple[object, ...]:
 class Around:
     """Reads neighbourhoods; what it told last is kept, since a decision never changes.
 
+    It is kept by the number of its row, which no other decision is given: only what is superseded
+    is pruned, and that is never the newest row.
+
     Args:
         path: the file, for messages.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._told: Recent[tuple[int, str, bool], ToldDecision] = Recent(_CHARACTERS)
+        self._told: dict[tuple[str, bool], Recent[int, ToldDecision]] = {}
 
     def neighbourhood(self, cursor: sqlite3.Cursor, query: NeighbourhoodQuery) -> Neighbourhood:
         """What bears on a task; see the port."""
@@ -115,14 +118,16 @@ class Around:
         self, cursor: sqlite3.Cursor, numbers: Sequence[int], by: str, *, whole: bool
     ) -> list[ToldDecision]:
         """What is told of decisions by their rows; as recorded, where it is not told so."""
-        kept = self._told.known((number, by, whole) for number in numbers)
-        found = {key[0]: told for key, told in kept.items()}
-        missing = [number for number in numbers if number not in found]
-        if missing:
-            for number, told in _read(cursor, self._path, missing, by, whole=whole):
-                found[number] = told
-                self._told.put((number, by, whole), told, told.characters)
-        return [found[number] for number in numbers]
+        told = self._of(by, whole=whole)
+        found = told.each(numbers)
+        missing = [number for number, one in zip(numbers, found, strict=True) if one is None]
+        read = dict(_read(cursor, self._path, missing, by, whole=whole)) if missing else {}
+        for number, one in read.items():
+            told.put(number, one, one.characters)
+        return [one or read[number] for number, one in zip(numbers, found, strict=True)]
+
+    def _of(self, by: str, *, whole: bool) -> Recent[int, ToldDecision]:
+        return self._told.setdefault((by, whole), Recent(_CHARACTERS))
 
 
 def _ids(cursor: sqlite3.Cursor, query: str, values: tuple[object, ...]) -> list[int]:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from types import MappingProxyType
 
 from fleet_core.domain.context import (
@@ -32,6 +34,7 @@ from fleet_core.errors import InputError
 
 _NOWHERE = (0, 0)
 _ENTRY = maker(LedgerEntry)
+_KIND = attrgetter("kind")
 _LISTED = (ItemKind.CONCURRENT, ItemKind.SUMMARY, ItemKind.TIMELINE)
 
 
@@ -61,25 +64,26 @@ def fill(
     anchored = sum(_sizes(item, sizes)[-1] for item in items if item.kind in ANCHORS)
     if anchored > request.budget:
         raise too_small(request, anchored)
-    weighed: list[tuple[Item, int, str, int]] = []
-    held: list[tuple[Item, int]] = []
+    weighed: list[tuple[Item, int, int, str]] = []
     left = request.budget
-    headed: set[ItemKind] = set()
     scope = allowed(request.phase, request.role)
-    for item in items:
-        kind = item.kind
-        heading = HEADINGS.get(kind, "") if kind not in headed else ""
-        takes = _sizes(item, sizes, sizes[heading] + 1 if heading else 0)
-        reason = without.get(item.item, "") if without else ""
+    for kind, group in groupby(items, _KIND):
+        heading = HEADINGS.get(kind, "")
+        before = sizes[heading] + 1 if heading else 0
         if kind not in scope:
             reason = f"not in the scope of {request.role} in phase {request.phase}"
-        parts = 0 if reason else bisect_right(takes, left)
-        weighed.append((item, takes[parts - 1], reason or _reason(item, takes, parts, left), parts))
-        if parts:
-            held.append((item, parts))
-            headed.add(kind)
-            left -= takes[parts - 1]
-    text, places = _text(held)
+            weighed += [(item, 0, _sizes(item, sizes, before)[-1], reason) for item in group]
+            continue
+        for item in group:
+            takes = _sizes(item, sizes, before)
+            reason = without.get(item.item, "")
+            parts = 0 if reason else bisect_right(takes, left)
+            reason = reason or _reason(kind, takes, parts, left)
+            weighed.append((item, parts, takes[parts - 1], reason))
+            if parts:
+                left -= takes[parts - 1]
+                before = 0  # the heading stands above the first one
+    text, places = _text([(item, parts) for item, parts, _, _ in weighed if parts])
     return ContextPack(
         request.plan.story,
         request.task_id,
@@ -90,10 +94,8 @@ def fill(
         sizes.get(text, request.budget - left),
         counted_by,
         tuple(
-            LedgerEntry(
-                item.item, item.kind, size, parts > 0, reason, *places.get(item.item, (0, 0))
-            )
-            for item, size, reason, parts in weighed
+            _ENTRY(item.item, item.kind, size, parts > 0, reason, *places.get(item.item, _NOWHERE))
+            for item, parts, size, reason in weighed
         ),
     )
 
@@ -110,22 +112,25 @@ def too_small(request: PackRequest, tokens: int) -> InputError:
 
 def texts_of(items: Sequence[Item]) -> list[str]:
     """Every text that `fill` will ask the size of, but the whole; to be counted in one batch."""
-    return [*dict.fromkeys([*(part for i in items for part in i.parts), *HEADINGS.values()])]
+    return [*(part for item in items for part in item.parts), *HEADINGS.values()]
 
 
 def _sizes(item: Item, sizes: Mapping[str, int], before: int = 0) -> list[int]:
     """Tokens of its first part, its first two, and so on, each with a join before it."""
+    parts = item.parts
+    if len(parts) == 1:
+        return [before + sizes[parts[0]] + 1]
     takes = []
-    for part in item.parts:
+    for part in parts:
         before += sizes[part] + 1
         takes.append(before)
     return takes
 
 
-def _reason(item: Item, takes: Sequence[int], parts: int, left: int) -> str:
+def _reason(kind: ItemKind, takes: Sequence[int], parts: int, left: int) -> str:
     if not parts:
         return f"does not fit: {takes[0]} tokens, {left} left"
-    if item.kind in ANCHORS:
+    if kind in ANCHORS:
         return "anchor"
     if parts < len(takes):
         return f"shortened: whole it takes {takes[-1]} tokens"

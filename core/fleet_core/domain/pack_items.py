@@ -7,6 +7,7 @@ the pack's headings is set off by a space.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ JOIN = "\n\n"
 _TOKENS_OF_A_DECISION, _TOKENS_OF_A_TITLE = 200, 50
 _FEWEST, _MOST, _MOST_TITLES = 10, 200, 400
 _BY_RELEVANCE = (ItemKind.SIBLING, ItemKind.TIMELINE)
-_CHARACTERS = 32_000_000  # of the items that are kept
+_CHARACTERS = 16_000_000  # of the items of each kind that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class DecisionItems:
     """The items of decisions; those made lately are kept, since a decision never changes."""
 
     def __init__(self) -> None:
-        self._made: Recent[tuple[ItemKind, int], _Made] = Recent(_CHARACTERS)
+        self._made: dict[ItemKind, Recent[int, _Made]] = defaultdict(lambda: Recent(_CHARACTERS))
 
     def of(self, around: Neighbourhood, about: frozenset[str] = frozenset()) -> list[Item]:
         """In order of priority; each decision appears once.
@@ -160,14 +161,14 @@ class DecisionItems:
         return items
 
     def _of_kind(self, kind: ItemKind, decisions: Sequence[ToldDecision]) -> list[_Made]:
-        known = self._made.known((kind, id(told)) for told in decisions)
-        return [known.get((kind, id(told))) or self._new(kind, told) for told in decisions]
+        kept = self._made[kind].each(map(id, decisions))
+        return [made or self._new(kind, told) for told, made in zip(decisions, kept, strict=True)]
 
     def _new(self, kind: ItemKind, told: ToldDecision) -> _Made:
         item = _entry(kind, told) if kind is ItemKind.TIMELINE else _decision(kind, told)
         about = words(told.title, told.rationale) if kind in _BY_RELEVANCE else frozenset()
         made = _Made(item, told, about)
-        self._made.put((kind, id(told)), made, told.characters)
+        self._made[kind].put(id(told), made, told.characters)
         return made
 
 

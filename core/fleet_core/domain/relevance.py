@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
+from math import fsum
 
 _WORD = re.compile(r"[^\W_]{4,}")
 
@@ -26,6 +28,8 @@ def ranked(about: frozenset[str], texts: Sequence[frozenset[str]]) -> list[int]:
         texts: the words of each text.
     """
     shared = [text & about for text in texts]
-    texts_with = Counter(word for some in shared for word in some)
-    scores = [sum(1 / texts_with[word] for word in sorted(some)) for some in shared]
-    return sorted(range(len(texts)), key=lambda place: -scores[place])
+    texts_with = Counter(chain.from_iterable(shared))
+    weight = {word: 1 / number for word, number in texts_with.items()}.__getitem__
+    # Summed exactly: a set's words come in another order in every process.
+    scores = [-fsum(map(weight, some)) if some else 0.0 for some in shared]
+    return sorted(range(len(texts)), key=scores.__getitem__)

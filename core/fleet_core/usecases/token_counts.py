@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from fleet_core.ports.model import Model
 from fleet_core.recent import Recent
@@ -29,11 +30,11 @@ class TokenCounts:
             self._by = by
             self._known = Recent(_CHARACTERS)
         asked = list(texts)
-        found = self._known.known(asked)
+        found = dict(zip(asked, self._known.each(asked), strict=True))
         found[""] = 0
-        missing = [text for text in asked if text not in found]
+        missing = [text for text, size in found.items() if size is None]
         if missing:
             for text, size in zip(missing, await self._model.count(missing), strict=True):
                 found[text] = size
                 self._known.put(text, size, len(text))
-        return found
+        return cast("dict[str, int]", found)
