@@ -123,8 +123,8 @@ async def _read(
     """What is told of decisions by id, whole or by title."""
     whole = missing[True]
     ids = [*whole, *missing[False]]
-    rows = await link.rows(cypher.TOLD, decision_ids=ids, whole=whole, told_by=kept(by))
-    found = {row["decision_id"]: to_told(row["head"], row["rest"], by) for row in rows}
+    ((told,),) = await link.rows(cypher.TOLD, decision_ids=ids, whole=whole, told_by=kept(by))
+    found = {decision_id: to_told(head, rest, by) for decision_id, head, rest in told}
     others = [decision_id for decision_id in ids if decision_id not in found]
     if others:
         for row in await link.rows(cypher.DOCUMENTS, decision_ids=others):

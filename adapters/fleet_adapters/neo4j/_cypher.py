@@ -179,8 +179,10 @@ NEIGHBOURHOOD_HELD: LiteralString = (
 TOLD: LiteralString = """
 UNWIND $decision_ids AS decision_id
 MATCH (decision:Decision {decision_id: decision_id, told_by: $told_by})
-RETURN decision.decision_id AS decision_id, decision.told_head AS head,
-       CASE WHEN decision_id IN $whole THEN decision.told_rest END AS rest
+RETURN collect([
+  decision.decision_id, decision.told_head,
+  CASE WHEN decision_id IN $whole THEN decision.told_rest END
+]) AS told
 """
 
 DOCUMENTS: LiteralString = """

@@ -18,7 +18,7 @@ from fleet_core.domain.decision import Decision, DecisionStanding
 from fleet_core.domain.history import DecisionRecord
 from fleet_core.domain.plan import Task
 from fleet_core.domain.told import ToldDecision
-from fleet_plugins.kit.json_bytes import dump
+from fleet_plugins.kit.json_bytes import dump, load_texts
 
 _ESCAPED = re.compile("[\ud800-\udfff\ue000]")
 _MARK, _ITSELF, _LONG = "\ue000", "\ue800", "\ue801"
@@ -143,8 +143,8 @@ def _told_properties(told: ToldDecision) -> dict[str, Any]:
 
 def to_told(head: bytes, rest: bytes | None, by: str) -> ToldDecision:
     """What is told of a decision; by its title only, where there is no rest."""
-    decision_id, task_id, title, standing = json.loads(head)
-    rationale, text = json.loads(rest) if rest is not None else ("", "")
+    decision_id, task_id, title, standing = load_texts(head)
+    rationale, text = load_texts(rest) if rest is not None else ("", "")
     return ToldDecision(
         decision_id, task_id, title, DecisionStanding(standing), rationale, text, by
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -32,23 +33,19 @@ class Listener:
     """What changed since it last took; in the order of the last change of each."""
 
     def __init__(self) -> None:
-        self._changed: dict[Key, None] = {}
+        self._changed: OrderedDict[Key, None] = OrderedDict()
         self.wake = asyncio.Event()
 
     def hear(self, keys: Iterable[Key]) -> None:
         """These changed."""
         for key in keys:
-            self._changed.pop(key, None)
             self._changed[key] = None
+            self._changed.move_to_end(key)
         self.wake.set()
 
     def take(self) -> Key | None:
         """The one whose last change is the longest ago; None where there is none."""
-        if not self._changed:
-            return None
-        key = next(iter(self._changed))
-        del self._changed[key]
-        return key
+        return self._changed.popitem(last=False)[0] if self._changed else None
 
     def __len__(self) -> int:
         return len(self._changed)

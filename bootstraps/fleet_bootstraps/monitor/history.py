@@ -16,7 +16,7 @@ from fleet_core.domain.commands import SubmitJobs
 from fleet_core.domain.deliberation import Deliberation
 from fleet_core.domain.events import DELIBERATION, Event
 from fleet_core.domain.job import AgentJob
-from fleet_core.errors import InputError, NotFound
+from fleet_core.errors import DecodeError, InputError, NotFound
 
 KEPT = 8
 _SUBJECTS = (f"{DELIBERATION}.>",)
@@ -103,16 +103,22 @@ class Histories:
         replayed = cast("Any", self._log.replay(_SUBJECTS, after=history.position))
         async with aclosing(replayed) as events:
             async for stored in events:
+                if stored.event.data.get("deliberation_id") == history.deliberation_id:
+                    await self._take(history, stored.event)
                 history.position = stored.position
-                event = stored.event
-                if event.data.get("deliberation_id") != history.deliberation_id:
-                    continue
-                if carries_input(event):
-                    opened = replace(event, data=await self._log.opened(event.data))
-                    history.early.setdefault(opened.sequence, opened)
-                    self._fold(history)
                 if history.trouble or history.version >= newest:
                     return
+
+    async def _take(self, history: History, event: Event) -> None:
+        if not carries_input(event):
+            return
+        try:
+            data = await self._log.opened(event.data)
+        except (NotFound, DecodeError) as error:
+            history.trouble = str(error)
+            return
+        history.early.setdefault(event.sequence, replace(event, data=data))
+        self._fold(history)
 
     def _fold(self, history: History) -> None:
         while (event := history.early.pop(history.version + 1, None)) is not None:

@@ -21,6 +21,7 @@ from fleet_core.domain.events import (
     DEAD,
     DELIBERATION,
     PLAN_APPROVED,
+    PLAN_CANCELLED,
     Event,
 )
 from fleet_core.errors import FleetError
@@ -31,6 +32,7 @@ ROWS_HELD = 20_000
 PLANS_HELD = 2_000
 _ID_LENGTH = 200
 _LOOKED_AT = 64  # for one that has ended, before an open one is let go of
+_OF_PLANS = {CONTEXT_UPDATED: planning.recorded, PLAN_CANCELLED: planning.cancelled}
 Key = tuple[str, str]
 """What changed: `deliberation`, `plan` or `letters`, and its id."""
 LETTERS: Key = ("letters", "")
@@ -98,11 +100,12 @@ class Picture:
             return []
         if event.subject == PLAN_APPROVED:
             return self._approval(event, position)
-        if event.subject == CONTEXT_UPDATED:
+        if event.subject in _OF_PLANS:
             planned = self.plans.get(_text(event.data, "plan_id"))
             if planned is None:
                 return []
-            return self._moved(planned, planning.recorded(planned.run, event.data, event), position)
+            run = _OF_PLANS[event.subject](planned.run, event.data, event)
+            return self._moved(planned, run, position)
         if event.subject.startswith(f"{DEAD}."):
             return self._letter(event, position)
         return []

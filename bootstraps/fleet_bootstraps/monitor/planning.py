@@ -20,6 +20,7 @@ from fleet_core.domain.job import Failure
 from fleet_core.domain.plan import require_relations
 from fleet_core.domain.plan_run import (
     Approved,
+    CancelPlan,
     DecisionRecorded,
     PlanInput,
     PlanRun,
@@ -36,6 +37,7 @@ _STATES = {
     Phase.FAILED: TaskState.FAILED,
     Phase.CANCELLED: TaskState.CANCELLED,
 }
+_REASON = 2_000
 _Outcome: Any = Decision | None
 _Reason: Any = Failure | None
 
@@ -115,6 +117,13 @@ def recorded(run: PlanRun, data: Mapping[str, Any], event: Event) -> PlanRun:
     """The run after `context.updated`."""
     task, deliberation = str(data.get("task_id")), str(data.get("deliberation_id"))
     return _reduced(run, DecisionRecorded(event.time_ms, task, deliberation))
+
+
+def cancelled(run: PlanRun, data: Mapping[str, Any], event: Event) -> PlanRun:
+    """The run after `planning.plan.cancelled`; the same where that was of an earlier attempt."""
+    if data.get("attempt") != run.attempt:
+        return run
+    return _reduced(run, CancelPlan(event.time_ms, str(data.get("reason"))[:_REASON]))
 
 
 def _reduced(run: PlanRun, given: PlanInput) -> PlanRun:

@@ -78,7 +78,8 @@ class Speaking:
             return
         hearers = self._hearers.setdefault(token, set())
         hearers.add(hearing)
-        if token not in self._listening:
+        listening = self._listening.get(token)
+        if listening is None or listening.done():  # it ends where it could not go on
             self._listening[token] = asyncio.create_task(self._listen(self._tokens, token))
         try:
             yield hearing
@@ -86,11 +87,11 @@ class Speaking:
             hearers.discard(hearing)
             if not hearers:
                 self._hearers.pop(token, None)
-                listening = self._listening.pop(token, None)
-                if listening is not None:
-                    listening.cancel()
+                last = self._listening.pop(token, None)
+                if last is not None:
+                    last.cancel()
                     with suppress(asyncio.CancelledError):
-                        await listening
+                        await last
 
     async def _listen(self, tokens: TokenStream, token: str) -> None:
         try:

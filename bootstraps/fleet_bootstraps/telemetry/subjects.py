@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from fleet_core.domain.events import CONTEXT_UPDATED, DEAD, DELIBERATION, PLAN_APPROVED, RESULTS
+from fleet_core.domain.events import (
+    CONTEXT_UPDATED,
+    DEAD,
+    DELIBERATION,
+    PLAN_APPROVED,
+    PLAN_CANCELLED,
+    RESULTS,
+)
 
-_WHOLE = (PLAN_APPROVED, CONTEXT_UPDATED)
+_WHOLE = (PLAN_APPROVED, PLAN_CANCELLED, CONTEXT_UPDATED)
 
 
 def family(subject: str) -> str:

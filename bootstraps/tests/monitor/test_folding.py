@@ -11,6 +11,7 @@ import pytest
 from fleet_bootstraps.fleet import core_strategies
 from fleet_bootstraps.monitor.picture import SUBJECTS, Picture
 from fleet_core.domain.events import COMPLETED, DEAD, PLAN_APPROVED, Event, to_cloudevent
+from fleet_core.usecases.approvals import cancellation
 
 pytestmark = pytest.mark.anyio
 Staged = Callable[..., AbstractAsyncContextManager[Any]]
@@ -108,6 +109,30 @@ async def test_only_so_many_states_and_rows_are_held(log: tuple[list[Event], Any
     assert list(few_rows.deliberations) == [run.tasks[1].deliberation_id]
     assert few_rows.let_go
     assert list(folded(events, plans_held=0).plans) == []
+
+
+async def test_tasks_that_wait_are_cancelled_with_their_plan(staged: Staged) -> None:
+    async with staged({"text": "def f(): pass", "delay_ms": 60_000}) as stage:
+        identity = await stage.approve(*TASKS)
+        await stage.until(lambda: bool(stage.site.picture.deliberations))
+        await stage.fleet.plans.cancel(identity, "the story was dropped")
+        planned = stage.site.picture.plans[identity]
+        await stage.until(lambda: planned.run.settled)
+        saved = await stage.fleet.plans.get(identity)
+    assert [(t.state.value, t.reason) for t in planned.run.tasks] == [
+        ("cancelled", "the story was dropped")
+    ] * 3
+    assert planned.run.tasks == saved.tasks
+
+
+async def test_a_cancellation_of_an_earlier_attempt_is_past(log: tuple[list[Event], Any]) -> None:
+    events, run = log
+    approval = next(e for e in events if e.subject == PLAN_APPROVED)
+    past = cancellation(replace(run, attempt=0), "enough", 1)
+
+    planned = folded([approval, past]).plans[run.plan_id]
+
+    assert [t.state.value for t in planned.run.tasks] == ["running", "waiting", "waiting"]
 
 
 HOSTILE: list[Event] = [

@@ -40,6 +40,7 @@ STREAMS = (
 )
 
 PLAN_APPROVED = "planning.plan.approved"
+PLAN_CANCELLED = "planning.plan.cancelled"
 DELIBERATION = "orchestration.deliberation"
 STARTED = f"{DELIBERATION}.started"
 ADVANCED = f"{DELIBERATION}.advanced"

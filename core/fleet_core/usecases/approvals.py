@@ -1,4 +1,4 @@
-"""Approvals: how one is published, and what everybody who acts on one reads in it."""
+"""Approvals and cancellations: how they are published, and what an approval is read as."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet_core.domain.codec import from_data, to_data
-from fleet_core.domain.events import PLAN_APPROVED, Event
+from fleet_core.domain.events import PLAN_APPROVED, PLAN_CANCELLED, Event
 from fleet_core.domain.plan import Plan, plan_id
 from fleet_core.domain.plan_run import PlanRun
 from fleet_core.errors import DecodeError
@@ -51,6 +51,15 @@ def approval(plan: Plan, attempt: int, now_ms: int, *, fresh: bool = False) -> E
         "fresh": fresh,
     }
     return Event(f"plan:{identity}:{attempt}:{now_ms}", PLAN_APPROVED, data, now_ms)
+
+
+def cancellation(run: PlanRun, reason: str, now_ms: int) -> Event:
+    """The event `planning.plan.cancelled`, which tells whoever watches; nobody acts on it.
+
+    An attempt is cancelled once, however often somebody says so.
+    """
+    data = {"plan_id": run.plan_id, "attempt": run.attempt, "reason": reason}
+    return Event(f"plan:{run.plan_id}:{run.attempt}:cancelled", PLAN_CANCELLED, data, now_ms)
 
 
 async def approve(stores: Stores, plan: Plan, *, fresh: bool = False) -> PlanRun | None:

@@ -33,7 +33,7 @@ from fleet_core.errors import Conflict, FleetError, NotFound, PlanError
 from fleet_core.ports.event_bus import Subscription
 from fleet_core.ports.state_store import Delete, Put, Write
 from fleet_core.usecases import keys
-from fleet_core.usecases.approvals import approve, approved_plan
+from fleet_core.usecases.approvals import approve, approved_plan, cancellation
 from fleet_core.usecases.consume import PATIENT, PROMPT_MS, consume
 from fleet_core.usecases.councils import Councils
 from fleet_core.usecases.deliberate import Deliberate
@@ -55,6 +55,7 @@ _STATES = {
     Phase.FAILED: TaskState.FAILED,
     Phase.CANCELLED: TaskState.CANCELLED,
 }
+_STOPPED = (TaskState.RUNNING, TaskState.CANCELLED)
 
 
 class Plans:
@@ -118,8 +119,10 @@ class Plans:
         return load_object(PlanRun, document)
 
     async def cancel(self, identity: str, reason: str) -> PlanRun:
-        """Cancel what waits, then what runs."""
+        """Cancel what waits, then what runs, and say so."""
         run = (await self._reduce(identity, CancelPlan(self._clock(), reason))).run
+        if any(task.state in _STOPPED for task in run.tasks):
+            await self._stores.bus.publish([cancellation(run, reason, self._clock())])
         for start in _running(run, self._clock()):
             # Whoever saved that it runs may not have started it yet: nothing may start it later.
             state = await self._deliberate.start(start)

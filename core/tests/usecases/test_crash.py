@@ -16,7 +16,13 @@ from fleet_adapters.memory.bus import InMemoryEventBus
 from fleet_adapters.memory.graph import InMemoryContextGraph
 from fleet_adapters.memory.state import InMemoryStateStore
 from fleet_core.domain.deliberation import Deliberation, ProtocolSpec
-from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, DELIBERATION, Event
+from fleet_core.domain.events import (
+    COMPLETED,
+    CONTEXT_UPDATED,
+    DELIBERATION,
+    PLAN_CANCELLED,
+    Event,
+)
 from fleet_core.domain.plan import CheckSpec, Plan, Task, plan_id
 from fleet_core.domain.plan_run import PlanRun, TaskState
 from fleet_core.errors import FleetError
@@ -275,13 +281,16 @@ async def test_a_cancelled_plan_ends_wherever_it_was(clock: Callable[[], int]) -
     async with process(there, "only") as only:
         await only.plans.approve(PLAN)
         await asyncio.sleep(0.08)
-        await only.plans.cancel(ID, "enough")
+        for _ in range(2):
+            await only.plans.cancel(ID, "enough")
         run = await settled(there)
         assert not await only.execute.active()
     assert [t.state for t in run.tasks] == [TaskState.CANCELLED] * 2
     state = await state_of(there, run.tasks[0].deliberation_id)
     assert state.failure is not None
     assert state.failure.reason == "enough"
+    told = [stored.event.data async for stored in there.stores.bus.replay([PLAN_CANCELLED])]
+    assert told == [{"plan_id": ID, "attempt": 1, "reason": "enough"}]
 
 
 async def test_what_a_dead_process_was_handed_is_read_from_the_journal(

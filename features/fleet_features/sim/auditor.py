@@ -178,8 +178,18 @@ class Auditor:
         elif matches(f"{events.DEAD}.>", subject):
             if NONSENSE not in name:
                 yield "no dead letters", f"{short(name)}: {event.data['reason']}"
-        elif subject != events.PLAN_APPROVED or lane.name != PLANNING:
+        elif not self._is_planned(lane, event):
             yield "saved first", f"{subject}"
+
+    def _is_planned(self, lane: Lane, event: Event) -> bool:
+        """Whether it is an approval by those who plan, or no task of what it cancels waits."""
+        if event.subject == events.PLAN_APPROVED:
+            return lane.name == PLANNING
+        if event.subject != events.PLAN_CANCELLED:
+            return False
+        run = self.runs[str(event.data["plan_id"])]
+        waiting = any(task.state is TaskState.WAITING for task in run.tasks)
+        return run.attempt != event.data["attempt"] or not waiting
 
     def logged(self, published: Sequence[Event]) -> None:
         """The bus keeps these events."""

@@ -24,6 +24,18 @@ def dump_wire(data: Any) -> bytes:
         return json.dumps(data, separators=(",", ":")).encode("ascii")
 
 
+def load_texts(raw: bytes) -> Any:
+    """JSON that `dump` made of texts, and of lists of them; numbers could come back as others.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:  # a lone surrogate in it
+        return json.loads(raw)
+
+
 def dump(data: Any) -> bytes:
     """JSON data as compact UTF-8, to be kept; decoded, it is what `fleet_core`'s own `dump` gives.
 

@@ -8,7 +8,7 @@ import pytest
 
 from fleet_core.domain.job import Outcome
 from fleet_core.usecases import documents
-from fleet_plugins.kit.json_bytes import dump, dump_wire
+from fleet_plugins.kit.json_bytes import dump, dump_wire, load_texts
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,13 @@ def test_half_a_character_travels_escaped() -> None:
     data = {"half": "a \ud83d lone", "whole": "é"}
     assert json.loads(dump_wire(data).decode()) == data
     assert dump_wire({"whole": "é"}) == '{"whole":"é"}'.encode()
+
+
+def test_texts_come_back_whole() -> None:
+    texts = ["é \u2028 \x00", "a \ud83d lone", "\U0001f600", ""]
+    assert load_texts(dump(texts)) == texts
+    with pytest.raises(ValueError, match="Expecting"):
+        load_texts(b"[")
 
 
 def test_deep_nesting() -> None:
