@@ -41,15 +41,12 @@ SET story.revision = $revision
 WITH story
 UNWIND $rows AS row
 CREATE (story)-[:HAS_PLAN]->(plan:Plan)
-SET plan = row
-"""
-
-WRITE_TASKS: LiteralString = """
-UNWIND $rows AS row
-MATCH (plan:Plan {story: $story, plan_id: row.plan_id})
-MERGE (task:Task {story: $story, plan_id: row.plan_id, task_id: row.task_id})
-SET task.number = row.number, task.role = row.role, task.title = row.title,
-    task.document = row.document
+SET plan = row.node
+WITH row, plan
+UNWIND row.tasks AS given
+MERGE (task:Task {story: $story, plan_id: row.node.plan_id, task_id: given.task_id})
+SET task.number = given.number, task.role = given.role, task.title = given.title,
+    task.document = given.document
 CREATE (plan)-[:HAS_TASK]->(task)
 """
 

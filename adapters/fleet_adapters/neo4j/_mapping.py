@@ -58,9 +58,9 @@ def _unescape(found: re.Match[str]) -> str:
     return _MARK if character == _ITSELF else chr(ord(character) - _TO + _FROM)
 
 
-def plan_row(record: PlanRecord) -> dict[str, Any]:
-    """A plan's properties."""
-    return {
+def plan_row(record: PlanRecord, revision: int) -> dict[str, Any]:
+    """A plan's properties, and those of its tasks."""
+    node = {
         "story": identity(record.plan.story),
         "plan_id": identity(record.plan_id),
         "title": kept(record.plan.title),
@@ -68,13 +68,15 @@ def plan_row(record: PlanRecord) -> dict[str, Any]:
         "approved_ms": record.approved_ms,
         "document": dump(to_data(record)),
         "summary": _plan_summary(record),
+        "revision": revision,
     }
+    tasks = [_task_properties(number, task) for number, task in enumerate(record.plan.tasks)]
+    return {"node": node, "tasks": tasks}
 
 
-def task_row(record: PlanRecord, number: int, task: Task) -> dict[str, Any]:
-    """A task's properties, but for its story."""
+def _task_properties(number: int, task: Task) -> dict[str, Any]:
+    """A task's, but for its story and plan."""
     return {
-        "plan_id": identity(record.plan_id),
         "task_id": identity(task.task_id),
         "number": number,
         "role": identity(task.role),

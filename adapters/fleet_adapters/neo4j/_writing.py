@@ -14,7 +14,6 @@ from fleet_adapters.neo4j._mapping import (
     identity,
     kept,
     plan_row,
-    task_row,
 )
 from fleet_core.domain.context import PlanRecord
 from fleet_core.domain.history import DecisionRecord, Record
@@ -77,15 +76,9 @@ async def _plans(
     records: Sequence[PlanRecord],
     numbers: Mapping[int, int],
 ) -> None:
-    rows = [{**plan_row(record), "revision": numbers[id(record)]} for record in records]
-    tasks = [
-        task_row(record, number, task)
-        for record in records
-        for number, task in enumerate(record.plan.tasks)
-    ]
+    rows = [plan_row(record, numbers[id(record)]) for record in records]
     dependencies = [row for record in records for row in dependency_rows(record)]
     await _rows(transaction, cypher.WRITE_PLANS, rows, **place)
-    await _rows(transaction, cypher.WRITE_TASKS, tasks, story=place["story"])
     await _rows(transaction, cypher.WRITE_DEPENDENCIES, dependencies, story=place["story"])
 
 

@@ -80,7 +80,6 @@ function parts() {
 function figures(given) {
   const entries = Object.entries(given ?? {});
   if (!entries.length) return "";
-  return h("span", { class: "figures" }, entries.map(([name, value]) => (typeof value === "number"
-    ? h("span", null, h("b", null, count(value)), ` ${name.replaceAll("_", " ")}`)
-    : h("span", null, `${name.replaceAll("_", " ")}: `, h("b", null, value)))));
+  return h("span", { class: "figures" }, entries.map(([name, value]) =>
+    h("span", null, `${name.replaceAll("_", " ")}: `, h("b", null, typeof value === "number" ? count(value) : value))));
 }
