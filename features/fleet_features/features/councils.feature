@@ -54,7 +54,7 @@ Feature: A council finds the better proposal, whoever made it
     Given a plan of one task
     And agent 2 never answers
     And a step waits 300 ms for its answers
-    And the lease ends after 2500 ms
+    And the lease ends after 5000 ms
     When the plan is run
     Then task store is decided
     And agent 2 does not win task store

@@ -5,7 +5,7 @@ Feature: A lease bounds what a deliberation may take
     Given a plan of one task
     And agent 1 never answers
     And agent 2 never answers
-    And the lease ends after 700 ms
+    And the lease ends after 4000 ms
     When the plan is run
     Then task store is decided
     And agent 3 wins task store
