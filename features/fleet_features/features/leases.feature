@@ -15,7 +15,7 @@ Feature: A lease bounds what a deliberation may take
   Scenario: Where nobody has answered by the deadline, the task fails
     Given a plan of one task
     And no agent ever answers
-    And the lease ends after 500 ms
+    And the lease ends after 4000 ms
     When the plan is run
     Then task store is failed
     And task store failed because "no proposal stands"
