@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import attrgetter
 from types import MappingProxyType
 
@@ -35,6 +35,9 @@ from fleet_core.errors import InputError
 _NOWHERE = (0, 0)
 _ENTRY = maker(LedgerEntry)
 _KIND = attrgetter("kind")
+_HEADED = {kind: (heading,) for kind, heading in HEADINGS.items()}
+Parts = tuple[str, ...]
+"""Those of an item."""
 _LISTED = (ItemKind.CONCURRENT, ItemKind.SUMMARY, ItemKind.TIMELINE)
 
 
@@ -42,7 +45,7 @@ def fill(
     request: PackRequest,
     items: Sequence[Item],
     revision: int,
-    sizes: Mapping[str, int],
+    sizes: Mapping[Parts, Sequence[int]],
     counted_by: str,
     *,
     without: Mapping[str, str] = MappingProxyType({}),
@@ -53,35 +56,36 @@ def fill(
         request: what was asked for.
         items: by priority.
         revision: the graph revision they were read at.
-        sizes: tokens by text, for all of `texts_of(items)`; where the whole pack's text is among
-            them the pack gives that size, otherwise the sum with one token for each join.
+        sizes: of all of `asked_of(items)`, as `sizes_of` tells them. The pack gives their sum; what
+            a tokenizer finds in the whole may be another number.
         counted_by: the tokenizer's name.
         without: items to leave out, by id, with the reason for the ledger; anchors never are.
 
     Raises:
         InputError: the anchors alone do not fit; both numbers are in the message.
     """
-    anchored = sum(_sizes(item, sizes)[-1] for item in items if item.kind in ANCHORS)
+    anchored = sum(sizes[item.parts][-1] for item in items if item.kind in ANCHORS)
     if anchored > request.budget:
         raise too_small(request, anchored)
     weighed: list[tuple[Item, int, int, str]] = []
     left = request.budget
     scope = allowed(request.phase, request.role)
     for kind, group in groupby(items, _KIND):
-        heading = HEADINGS.get(kind, "")
-        before = sizes[heading] + 1 if heading else 0
+        before = sizes[_HEADED[kind]][0] if kind in _HEADED else 0
         if kind not in scope:
             reason = f"not in the scope of {request.role} in phase {request.phase}"
-            weighed += [(item, 0, _sizes(item, sizes, before)[-1], reason) for item in group]
+            weighed += [(item, 0, before + sizes[item.parts][-1], reason) for item in group]
             continue
         for item in group:
-            takes = _sizes(item, sizes, before)
+            takes = sizes[item.parts]
             reason = without.get(item.item, "")
-            parts = 0 if reason else bisect_right(takes, left)
-            reason = reason or _reason(kind, takes, parts, left)
-            weighed.append((item, parts, takes[parts - 1], reason))
+            parts = 0 if reason else bisect_right(takes, left - before)
+            size = before + takes[parts - 1]
+            if not reason:
+                reason = _reason(kind, takes, parts, before, left)
+            weighed.append((item, parts, size, reason))
             if parts:
-                left -= takes[parts - 1]
+                left -= size
                 before = 0  # the heading stands above the first one
     text, places = _text([(item, parts) for item, parts, _, _ in weighed if parts])
     return ContextPack(
@@ -91,7 +95,7 @@ def fill(
         text,
         revision,
         request.budget,
-        sizes.get(text, request.budget - left),
+        request.budget - left,
         counted_by,
         tuple(
             _ENTRY(item.item, item.kind, size, parts > 0, reason, *places.get(item.item, _NOWHERE))
@@ -110,30 +114,28 @@ def too_small(request: PackRequest, tokens: int) -> InputError:
     )
 
 
-def texts_of(items: Sequence[Item]) -> list[str]:
-    """Every text that `fill` will ask the size of, but the whole; to be counted in one batch."""
-    return [*(part for item in items for part in item.parts), *HEADINGS.values()]
+def asked_of(items: Sequence[Item]) -> list[Parts]:
+    """All that `fill` asks the sizes of, to be counted in one batch."""
+    return [*(item.parts for item in items), *_HEADED.values()]
 
 
-def _sizes(item: Item, sizes: Mapping[str, int], before: int = 0) -> list[int]:
-    """Tokens of its first part, its first two, and so on, each with a join before it."""
-    parts = item.parts
-    if len(parts) == 1:
-        return [before + sizes[parts[0]] + 1]
-    takes = []
-    for part in parts:
-        before += sizes[part] + 1
-        takes.append(before)
-    return takes
+def sizes_of(parts: Parts, tokens: Mapping[str, int]) -> tuple[int, ...]:
+    """Tokens of the first part, of the first two, and so on, each with a join before it.
+
+    Args:
+        parts: of an item.
+        tokens: by text.
+    """
+    return tuple(accumulate(tokens[part] + 1 for part in parts))
 
 
-def _reason(kind: ItemKind, takes: Sequence[int], parts: int, left: int) -> str:
+def _reason(kind: ItemKind, takes: Sequence[int], parts: int, before: int, left: int) -> str:
     if not parts:
-        return f"does not fit: {takes[0]} tokens, {left} left"
+        return f"does not fit: {before + takes[0]} tokens, {left} left"
     if kind in ANCHORS:
         return "anchor"
     if parts < len(takes):
-        return f"shortened: whole it takes {takes[-1]} tokens"
+        return f"shortened: whole it takes {before + takes[-1]} tokens"
     return "by priority"
 
 

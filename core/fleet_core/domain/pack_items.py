@@ -18,6 +18,7 @@ from fleet_core.domain.context import (
     NeighbourhoodQuery,
     PackRequest,
 )
+from fleet_core.domain.evolve import maker
 from fleet_core.domain.plan import Task
 from fleet_core.domain.relevance import ranked, words
 from fleet_core.domain.told import ToldDecision
@@ -58,6 +59,9 @@ class Item:
     item: str
     kind: ItemKind
     parts: tuple[str, ...]
+
+
+_ITEM = maker(Item)
 
 
 def query_of(request: PackRequest, told_by: str) -> NeighbourhoodQuery:
@@ -102,7 +106,7 @@ def own_items(request: PackRequest) -> list[Item]:
         Item(f"task:{task.task_id}", ItemKind.TASK, (_joined([named, _inert(task.description)]),)),
         *_listed_anchors(task),
         *(
-            Item(f"task:{t.task_id}", ItemKind.CONCURRENT, (f"- {t.task_id}: {_line(t.title)}",))
+            _ITEM(f"task:{t.task_id}", ItemKind.CONCURRENT, (f"- {t.task_id}: {_line(t.title)}",))
             for t in request.plan.tasks
             if t.task_id != task.task_id and t.task_id not in ancestors
         ),
@@ -112,7 +116,7 @@ def own_items(request: PackRequest) -> list[Item]:
 def earlier_items(plans: Sequence[EarlierPlan]) -> list[Item]:
     """The items that tell of earlier plans, in their order."""
     return [
-        Item(f"plan:{one.plan_id}", ItemKind.SUMMARY, (f"- {_line(one.title)}: {_progress(one)}",))
+        _ITEM(f"plan:{one.plan_id}", ItemKind.SUMMARY, (f"- {_line(one.title)}: {_progress(one)}",))
         for one in plans
     ]
 
@@ -191,11 +195,11 @@ def _line(text: str) -> str:
 def _decision(kind: ItemKind, told: ToldDecision) -> Item:
     head = f"### {told.task_id}: {_line(told.title)} ({told.standing.value})"
     parts = (head, _inert(told.rationale), _inert(told.text))
-    return Item(f"decision:{told.decision_id}", kind, tuple(part for part in parts if part))
+    return _ITEM(f"decision:{told.decision_id}", kind, tuple(part for part in parts if part))
 
 
 def _entry(kind: ItemKind, told: ToldDecision) -> Item:
-    return Item(f"decision:{told.decision_id}", kind, (f"- {told.task_id}: {_line(told.title)}",))
+    return _ITEM(f"decision:{told.decision_id}", kind, (f"- {told.task_id}: {_line(told.title)}",))
 
 
 def _progress(plan: EarlierPlan) -> str:

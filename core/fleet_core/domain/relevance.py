@@ -17,7 +17,7 @@ _WORD = re.compile(r"[^\W_]{4,}")
 
 def words(*texts: str) -> frozenset[str]:
     """The words of four letters and more, without case; names in code are taken apart at `_`."""
-    return frozenset(word for text in texts for word in _WORD.findall(text.casefold()))
+    return frozenset(_WORD.findall("\n".join(texts).casefold()))
 
 
 def ranked(about: frozenset[str], texts: Sequence[frozenset[str]]) -> list[int]:

@@ -13,7 +13,7 @@ from fleet_core.domain.context import (
 from fleet_core.domain.decision import Decision
 from fleet_core.domain.events import COMPLETED, CONTEXT_UPDATED, PLAN_APPROVED, Event
 from fleet_core.domain.evolve import evolve
-from fleet_core.domain.pack import fill, texts_of, too_small
+from fleet_core.domain.pack import asked_of, fill, too_small
 from fleet_core.domain.pack_items import (
     DecisionItems,
     Item,
@@ -74,13 +74,12 @@ class Hydrate(Hydrator):
         plans = [*own_items(request), *earlier_items(around.plans)]
         decisions = self._decisions.of(around, words_of(request))
         items = by_priority(await self._clean(plans), decisions)
-        sizes = await self._counts.of(texts_of(items))
+        sizes = await self._counts.of(asked_of(items))
         without: dict[str, str] = {}
         name = self._model.tokenizer()
         while True:
             pack = fill(request, items, around.revision, sizes, name, without=without)
-            sizes |= await self._counts.of([pack.text])
-            used = sizes[pack.text]
+            used = await self._counts.whole(pack.text)
             if used <= request.budget:
                 return evolve(pack, tokens=used)
             last = next(entry for entry in reversed(pack.ledger) if entry.included)

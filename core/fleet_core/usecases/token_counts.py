@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+from fleet_core.domain.pack import Parts, sizes_of
 from fleet_core.ports.model import Model
 from fleet_core.recent import Recent
 
 _CHARACTERS = 20_000_000  # of the texts that are kept
+Sizes = tuple[int, ...]
 
 
 class TokenCounts:
@@ -21,20 +23,27 @@ class TokenCounts:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._by = ""
-        self._known: Recent[str, int] = Recent(_CHARACTERS)
+        self._known: Recent[Parts, Sizes] = Recent(_CHARACTERS)
 
-    async def of(self, texts: Iterable[str]) -> dict[str, int]:
-        """Tokens by text; the empty one has none."""
+    async def of(self, items: Iterable[Parts]) -> dict[Parts, Sizes]:
+        """Sizes by an item's parts, see `pack.sizes_of`; an empty part has no tokens."""
         by = self._model.tokenizer()
         if by != self._by:
             self._by = by
             self._known = Recent(_CHARACTERS)
-        asked = list(texts)
+        asked = list(items)
         found = dict(zip(asked, self._known.each(asked), strict=True))
-        found[""] = 0
-        missing = [text for text, size in found.items() if size is None]
+        missing = [parts for parts, sizes in found.items() if sizes is None]
         if missing:
-            for text, size in zip(missing, await self._model.count(missing), strict=True):
-                found[text] = size
-                self._known.put(text, size, len(text))
-        return cast("dict[str, int]", found)
+            texts = [text for text in dict.fromkeys(t for parts in missing for t in parts) if text]
+            counted = zip(texts, await self._model.count(texts), strict=True)
+            tokens = {"": 0, **dict(counted)}
+            for parts in missing:
+                found[parts] = sizes = sizes_of(parts, tokens)
+                self._known.put(parts, sizes, sum(map(len, parts)))
+        return cast("dict[Parts, Sizes]", found)
+
+    async def whole(self, text: str) -> int:
+        """Tokens of a text that will not be asked for again."""
+        (tokens,) = await self._model.count([text])
+        return tokens

@@ -21,7 +21,7 @@ from fleet_core.domain.context import (
 )
 from fleet_core.domain.decision import DecisionStanding
 from fleet_core.domain.model_call import estimate_tokens
-from fleet_core.domain.pack import fill, texts_of
+from fleet_core.domain.pack import asked_of, fill, sizes_of
 from fleet_core.domain.pack_items import (
     DecisionItems,
     by_priority,
@@ -85,8 +85,9 @@ def packed(
     )
     own = [*own_items(request), *earlier_items(around.plans)]
     items = by_priority(own, DecisionItems().of(around, words_of(request)))
-    sizes = {text: estimate_tokens(text) for text in texts_of(items)}
-    return fill(request, items, 1, sizes, "estimate")
+    asked = asked_of(items)
+    tokens = {text: estimate_tokens(text) for parts in asked for text in parts}
+    return fill(request, items, 1, {p: sizes_of(p, tokens) for p in asked}, "estimate")
 
 
 def headings(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from fleet_core.domain.told import Redactor
 NAME = "detect-secrets 1.5.0"
 """With its version: another one may find more, so what this one passed is looked through again."""
 _LARGE = 20_000  # characters that are looked through without a thread
+_SHORT = 500  # characters of a text of which many are kept
 _BY_WORD = "KeywordDetector"
 _PLUGINS = (
     "ArtifactoryDetector",
@@ -62,8 +63,11 @@ async def redacted(texts: Sequence[str]) -> list[str]:
     return await asyncio.to_thread(lambda: [_redacted(text) for text in texts])
 
 
-@lru_cache(maxsize=1024)
 def _redacted(text: str) -> str:
+    return _short(text) if len(text) <= _SHORT else _long(text)
+
+
+def _looked_through(text: str) -> str:
     if not _doubtful(text):
         return text
     if _KEY_BEGIN.search(text):
@@ -74,6 +78,11 @@ def _redacted(text: str) -> str:
         for kind, value in found:
             lines[number] = _without(lines[number], kind, value)
     return "\n".join(lines)
+
+
+# Titles come again with every pack, and a project has thousands; long texts would fill the memory.
+_short = lru_cache(maxsize=16_384)(_looked_through)
+_long = lru_cache(maxsize=512)(_looked_through)
 
 
 def _doubtful(text: str) -> bool:

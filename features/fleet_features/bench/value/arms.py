@@ -16,12 +16,14 @@ from collections.abc import Sequence
 
 from fleet_core.domain.context import ANCHORS, ContextPack, Neighbourhood, PackRequest
 from fleet_core.domain.decision import Decision
-from fleet_core.domain.pack import fill, texts_of
+from fleet_core.domain.evolve import evolve
+from fleet_core.domain.pack import asked_of, fill
 from fleet_core.domain.pack_items import JOIN, DecisionItems, Item, by_priority, own_items
 from fleet_core.domain.told import as_recorded
 from fleet_core.ports.context_graph import ContextGraph
 from fleet_core.ports.hydrator import Hydrator
 from fleet_core.ports.model import Model
+from fleet_core.usecases.token_counts import TokenCounts
 from fleet_features.bench.value.story import Question, Story
 
 NOTHING, EVERYTHING, PACK, RANDOM = ARMS = ("nothing", "everything", "pack", "random")
@@ -93,17 +95,17 @@ async def _filled(
     model: Model, request: PackRequest, items: Sequence[Item], tokens: int
 ) -> ContextPack:
     """As `Hydrate` fills a pack: where the whole takes more than its parts, the last goes."""
-    texts = texts_of(items)
-    sizes = {"": 0} | dict(zip(texts, await model.count(texts), strict=True))
+    counts = TokenCounts(model)
+    sizes = await counts.of(asked_of(items))
     without: dict[str, str] = {}
     limited = PackRequest(
         request.plan_id, request.plan, request.task_id, request.role, request.approved_ms, tokens
     )
     while True:
         pack = fill(limited, items, 0, sizes, model.tokenizer(), without=without)
-        (sizes[pack.text],) = await model.count([pack.text])
-        if sizes[pack.text] <= tokens:
-            return fill(limited, items, 0, sizes, model.tokenizer(), without=without)
+        used = await counts.whole(pack.text)
+        if used <= tokens:
+            return evolve(pack, tokens=used)
         last = next(e for e in reversed(pack.ledger) if e.included and e.kind not in ANCHORS)
         without[last.item] = "does not fit"
 
