@@ -5,7 +5,7 @@ A pack that is too large for an answer, or holds what a message cannot, is a ref
 
 from __future__ import annotations
 
-from fleet_adapters.grpc._by_reference import fetched, inline, kept
+from fleet_adapters.grpc._by_reference import fetched, kept
 from fleet_adapters.grpc._deliberations import ANSWER_BYTES
 from fleet_adapters.grpc._open_parts import Names
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2
@@ -17,12 +17,17 @@ from fleet_core.ports.blob_store import BlobStore
 _KINDS = Names(ItemKind, pack_pb2.ItemKind, "ITEM_KIND")
 
 
-async def made_message(pack: ContextPack, blobs: BlobStore, among: int = 1) -> context_pb2.MadePack:
-    """A pack for an answer that holds `among` of them."""
-    message = inline(pack, pack_message, ANSWER_BYTES // among)
-    if message is not None:
-        return context_pb2.MadePack(pack=message)
-    return context_pb2.MadePack(pack_ref=await kept(pack, blobs))
+async def write_made(
+    pack: ContextPack, made: context_pb2.MadePack, blobs: BlobStore, among: int = 1
+) -> None:
+    """Write a pack into an answer that holds `among` of them; what is made elsewhere is copied."""
+    try:
+        _write_pack(pack, made.pack)
+        fits = made.ByteSize() <= ANSWER_BYTES // among
+    except ValueError:  # half a character, or a number beyond 64 bits
+        fits = False
+    if not fits:
+        made.pack_ref = await kept(pack, blobs)
 
 
 async def made_of(message: context_pb2.MadePack, blobs: BlobStore, at: str) -> ContextPack:
@@ -39,18 +44,15 @@ async def made_of(message: context_pb2.MadePack, blobs: BlobStore, at: str) -> C
     return await fetched(ContextPack, message.pack_ref, blobs, f"{at}.pack_ref")
 
 
-def pack_message(pack: ContextPack) -> pack_pb2.ContextPack:
-    """The message of a pack."""
-    message = pack_pb2.ContextPack(
-        story=pack.story,
-        task_id=pack.task_id,
-        role=pack.role,
-        text=pack.text,
-        revision=pack.revision,
-        budget=pack.budget,
-        tokens=pack.tokens,
-        counted_by=pack.counted_by,
-    )
+def _write_pack(pack: ContextPack, message: pack_pb2.ContextPack) -> None:
+    message.story = pack.story
+    message.task_id = pack.task_id
+    message.role = pack.role
+    message.text = pack.text
+    message.revision = pack.revision
+    message.budget = pack.budget
+    message.tokens = pack.tokens
+    message.counted_by = pack.counted_by
     add = message.ledger.add
     for entry in pack.ledger:  # field by field: half the time of making one from all of them
         made = add()
@@ -61,7 +63,6 @@ def pack_message(pack: ContextPack) -> pack_pb2.ContextPack:
         made.reason = entry.reason
         made.offset = entry.offset
         made.length = entry.length
-    return message
 
 
 def pack_of(message: pack_pb2.ContextPack, at: str) -> ContextPack:

@@ -18,7 +18,7 @@ from fleet_adapters.grpc._asking import (
 )
 from fleet_adapters.grpc._graph import page, page_limit
 from fleet_adapters.grpc._open_parts import required
-from fleet_adapters.grpc._packs import made_message
+from fleet_adapters.grpc._packs import write_made
 from fleet_adapters.grpc._surrounding import Context
 from fleet_adapters.grpc.pack_cache import PackCache
 from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
@@ -120,7 +120,9 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
 
     async def _made(self, request: PackRequest) -> pb.GetContextResponse:
         pack = await self._own.hydrator.pack(request)
-        return pb.GetContextResponse(pack=await made_message(pack, self._own.blobs))
+        answer = pb.GetContextResponse()
+        await write_made(pack, answer.pack, self._own.blobs)
+        return answer
 
     async def UpdateContext(
         self, request: pb.UpdateContextRequest, context: Context
@@ -188,12 +190,10 @@ class ContextServicer(pb_grpc.ContextServiceServicer):
         )
 
     async def _rehydrated(self, identity: str, session: Session) -> pb.RehydrateSessionResponse:
-        packs = [
-            await made_message(pack, self._own.blobs, len(session.packs)) for pack in session.packs
-        ]
-        return pb.RehydrateSessionResponse(
-            session_id=identity, packs=packs, expires_ms=session.expires_ms
-        )
+        answer = pb.RehydrateSessionResponse(session_id=identity, expires_ms=session.expires_ms)
+        for pack in session.packs:
+            await write_made(pack, answer.packs.add(), self._own.blobs, len(session.packs))
+        return answer
 
     async def ValidateScope(
         self, request: pb.ValidateScopeRequest, context: Context

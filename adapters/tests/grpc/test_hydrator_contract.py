@@ -11,7 +11,8 @@ import pytest
 
 from fleet_adapters.grpc import _by_reference
 from fleet_adapters.grpc._deliberations import ANSWER_BYTES
-from fleet_adapters.grpc._packs import made_message, made_of, pack_message, pack_of
+from fleet_adapters.grpc._packs import made_of, write_made
+from fleet_adapters.grpc.proto.fleet.context.v1 import context_pb2 as pb
 from fleet_core.domain.codec import to_data
 from fleet_core.domain.context import ContextPack, ItemKind, LedgerEntry, PackRequest
 from fleet_core.domain.job import Evidence, Standing
@@ -105,18 +106,30 @@ async def hydrator(fleet: Any) -> AsyncIterator[Hydrator]:
         yield hydrator
 
 
-async def test_every_kind_of_entry_is_mapped_back() -> None:
+async def test_every_kind_of_entry_is_mapped_back(stores: Stores) -> None:
     ledger = tuple(
         LedgerEntry(f"i{n}", kind, n, bool(n % 2), "why", n, n) for n, kind in enumerate(ItemKind)
     )
     pack = ContextPack("s", "t", "DEV", "text", 3, 2, 1, "estimate", ledger)
-    assert pack_of(pack_message(pack), "pack") == pack
+    made = pb.MadePack()
+    await write_made(pack, made, stores.blobs)
+    assert made.WhichOneof("form") == "pack"
+    assert await made_of(made, stores.blobs, "pack") == pack
+
+
+async def test_a_pack_with_half_a_character_travels_by_reference(stores: Stores) -> None:
+    pack = ContextPack("s", "t", "DEV", "half \ud83d", 3, 2, 1, "estimate")
+    made = pb.MadePack()
+    await write_made(pack, made, stores.blobs)
+    assert made.WhichOneof("form") == "pack_ref"
+    assert await made_of(made, stores.blobs, "pack") == pack
 
 
 async def test_packs_that_an_answer_holds_share_its_room(stores: Stores) -> None:
     pack = ContextPack("s", "t", "DEV", "x" * (ANSWER_BYTES // 3), 3, 2, 1, "estimate")
     for among, form in ((1, "pack"), (2, "pack"), (4, "pack_ref")):
-        message = await made_message(pack, stores.blobs, among)
+        message = pb.MadePack()
+        await write_made(pack, message, stores.blobs, among)
         assert message.WhichOneof("form") == form
         assert await made_of(message, stores.blobs, "pack") == pack
 

@@ -72,6 +72,7 @@ def fill(
     scope = allowed(request.phase, request.role)
     for kind, group in groupby(items, _KIND):
         before = sizes[_HEADED[kind]][0] if kind in _HEADED else 0
+        said = "anchor" if kind in ANCHORS else "by priority"
         if kind not in scope:
             reason = f"not in the scope of {request.role} in phase {request.phase}"
             weighed += [(item, 0, before + sizes[item.parts][-1], reason) for item in group]
@@ -82,7 +83,7 @@ def fill(
             parts = 0 if reason else bisect_right(takes, left - before)
             size = before + takes[parts - 1]
             if not reason:
-                reason = _reason(kind, takes, parts, before, left)
+                reason = said if parts == len(takes) else _short_of(takes, parts, before, left)
             weighed.append((item, parts, size, reason))
             if parts:
                 left -= size
@@ -129,14 +130,11 @@ def sizes_of(parts: Parts, tokens: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(accumulate(tokens[part] + 1 for part in parts))
 
 
-def _reason(kind: ItemKind, takes: Sequence[int], parts: int, before: int, left: int) -> str:
+def _short_of(takes: Sequence[int], parts: int, before: int, left: int) -> str:
+    """Why an item is not whole."""
     if not parts:
         return f"does not fit: {before + takes[0]} tokens, {left} left"
-    if kind in ANCHORS:
-        return "anchor"
-    if parts < len(takes):
-        return f"shortened: whole it takes {before + takes[-1]} tokens"
-    return "by priority"
+    return f"shortened: whole it takes {before + takes[-1]} tokens"
 
 
 def _text(held: Sequence[tuple[Item, int]]) -> tuple[str, dict[str, tuple[int, int]]]:

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from fleet_core.domain.context import (
     EarlierPlan,
@@ -166,6 +167,8 @@ class DecisionItems:
 
     def _of_kind(self, kind: ItemKind, decisions: Sequence[ToldDecision]) -> list[_Made]:
         kept = self._made[kind].each(map(id, decisions))
+        if all(kept):
+            return cast("list[_Made]", kept)
         return [made or self._new(kind, told) for told, made in zip(decisions, kept, strict=True)]
 
     def _new(self, kind: ItemKind, told: ToldDecision) -> _Made:

@@ -1,7 +1,9 @@
 """A synthetic project of any size: stories with plans, tasks, decisions and their evidence.
 
 The same number of nodes gives the same project. Every story has its share of the plans, so a larger
-project has longer stories, not more of them: what a pack is looked for in grows a hundredfold.
+project has longer stories, not more of them: what a pack is looked for in grows a hundredfold. They
+are few enough for those of the smallest project to hold more than a pack asks for, so that the same
+number of rows is fetched from each.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from fleet_core.domain.job import Evidence, Standing
 from fleet_core.domain.plan import Plan, Task, plan_id
 from fleet_core.domain.told import as_recorded
 
-STORIES = 20
+STORIES = 10
 TASKS = 10
 PLAN_NODES = 1 + TASKS + 2 * TASKS  # itself, its tasks, a decision and its evidence of each
 ROLES = ("DEV", "QA", "ARCHITECT", "DEVOPS", "DATA")
