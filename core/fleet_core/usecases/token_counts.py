@@ -44,6 +44,6 @@ class TokenCounts:
         return cast("dict[Parts, Sizes]", found)
 
     async def whole(self, text: str) -> int:
-        """Tokens of a text that will not be asked for again."""
-        (tokens,) = await self._model.count([text])
-        return tokens
+        """Tokens of a whole pack's text, before which there is no join."""
+        sizes = await self.of([(text,)])
+        return sizes[(text,)][0] - 1
