@@ -23,6 +23,7 @@ from fleet_core.domain.decision import DecisionStanding
 from fleet_core.domain.model_call import estimate_tokens
 from fleet_core.domain.pack import asked_of, fill, sizes_of
 from fleet_core.domain.pack_items import (
+    HEADINGS,
     DecisionItems,
     by_priority,
     earlier_items,
@@ -75,6 +76,10 @@ def decided(
     name: str, *, title: str = "Decided", text: str = "Done.", rationale: str = ""
 ) -> ToldDecision:
     return ToldDecision(f"d-{name}", name, title, DecisionStanding.VERIFIED, rationale, text)
+
+
+def asking(budget: int = 4_400) -> PackRequest:
+    return PackRequest(plan_id(PLAN), PLAN, "total", "DEV", 10**15, budget)
 
 
 def packed(
@@ -256,3 +261,17 @@ def test_only_what_was_told_is_cited() -> None:
     ]  # its brief form
     assert cited(pack, Proposal("", "", "parse_price(x)")) == ()
     assert cited(pack, Proposal("", "", "Prices as whole cents")) == ("d-parse",)
+
+
+def test_a_heading_is_paid_for_once_and_what_it_costs_fits_exactly() -> None:
+    """Each part with its join, each heading with its own: no token more, however many items."""
+    around = Neighbourhood(1, affecting=tuple(decided(f"t{n}", rationale="why") for n in range(5)))
+    whole = packed(around)
+    items = [*own_items(asking()), *DecisionItems().of(around)]
+    headed = {item.kind for item in items if item.kind in HEADINGS}
+    texts = [*(part for item in items for part in item.parts), *(HEADINGS[k] for k in headed)]
+    expected = sum(estimate_tokens(text) + 1 for text in texts)
+    assert len(headed) == 2
+    assert whole.tokens == expected
+    assert all(entry.included for entry in packed(around, budget=expected).ledger)
+    assert not all(entry.included for entry in packed(around, budget=expected - 1).ledger)
